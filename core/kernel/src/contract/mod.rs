@@ -1,0 +1,1 @@
+//! The contract suites: what each port promises, as code that runs against any implementation.

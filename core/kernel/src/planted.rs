@@ -1,0 +1,68 @@
+//! Bugs that the mutation test plants, to prove that the simulator finds them.
+//!
+//! Without `--cfg orlop_mutations` a [`Planted`] is an empty value and [`Planted::is`] is constantly false; the `orlop`
+//! program refuses to compile with that cfg, so no production build can carry one.
+
+/// The bugs, each at one place in `core/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bug {
+    /// A write is acknowledged before the log was synced.
+    AckBeforeSync,
+    /// The vote of a term is forgotten over a restart, so that it is given twice.
+    VoteTwice,
+    /// A leader serves a linearizable read without asking a quorum whether it still leads.
+    ReadFromDeposed,
+    /// Recovery applies an entry that the state already holds.
+    ApplyTwice,
+    /// The last record of a segment is dropped when the log rolls to the next one.
+    DropRecordOnRoll,
+    /// A follower expires leases by its own clock.
+    FollowerExpiresLease,
+    /// A watcher that lagged misses one event when it catches up.
+    SkipSlowWatcherEvent,
+}
+
+impl Bug {
+    /// Every bug, in the order of the list in the mutation test.
+    pub const ALL: [Bug; 7] = [
+        Bug::AckBeforeSync,
+        Bug::VoteTwice,
+        Bug::ReadFromDeposed,
+        Bug::ApplyTwice,
+        Bug::DropRecordOnRoll,
+        Bug::FollowerExpiresLease,
+        Bug::SkipSlowWatcherEvent,
+    ];
+}
+
+/// At most one planted bug.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Planted(#[cfg(orlop_mutations)] Option<Bug>);
+
+impl Planted {
+    /// Nothing planted.
+    pub const fn none() -> Self {
+        Planted(
+            #[cfg(orlop_mutations)]
+            None,
+        )
+    }
+
+    /// Plants `bug`. Exists only in mutation builds.
+    #[cfg(orlop_mutations)]
+    pub const fn bug(bug: Bug) -> Self {
+        Planted(Some(bug))
+    }
+
+    /// Whether `bug` is planted.
+    #[cfg(orlop_mutations)]
+    pub fn is(self, bug: Bug) -> bool {
+        self.0 == Some(bug)
+    }
+
+    /// Whether `bug` is planted: never in this build.
+    #[cfg(not(orlop_mutations))]
+    pub const fn is(self, _bug: Bug) -> bool {
+        false
+    }
+}
