@@ -1,0 +1,184 @@
+//! A client of any etcd v3 server.
+//!
+//! Calls are spread over a fixed number of connections, each of which knows every endpoint and stays with one until it
+//! fails. Connecting happens before sending, so a call tries one endpoint after the other until one takes the connection,
+//! and an endpoint that is down costs nothing but the attempt. Once a request may have left, only reads are sent again:
+//! whether a write was applied is then the caller's to find out ([`KvError::is_definite`]).
+
+mod admin;
+mod calls;
+mod link;
+mod streams;
+
+pub use streams::KeepAliveStream;
+
+use crate::grpc::status::into_error;
+use kernel::{Code, KvError};
+use link::{Endpoint, Link, Wire};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+use tonic::Status;
+
+/// How a client connects and how long it waits.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Longest wait for one connection to be made.
+    pub dial_timeout: Duration,
+    /// Longest wait for the answer of a call, connecting included; `None` waits for ever. Streams have no limit.
+    pub command_timeout: Option<Duration>,
+    /// Connections, at least 1. Calls take turns.
+    pub connections: usize,
+    /// Silence after which a connection with calls under way is probed. Servers of etcd refuse less than 5 s.
+    pub keep_alive_time: Duration,
+    /// Longest wait for the answer to a probe until the connection counts as lost.
+    pub keep_alive_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            dial_timeout: Duration::from_secs(2),
+            command_timeout: Some(Duration::from_secs(5)),
+            connections: 1,
+            keep_alive_time: Duration::from_secs(10),
+            keep_alive_timeout: Duration::from_secs(6),
+        }
+    }
+}
+
+/// A client. Clones share its connections.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    slots: Vec<Slot>,
+    turn: AtomicUsize,
+    command_timeout: Option<Duration>,
+}
+
+/// One connection at a time, to any of the endpoints.
+struct Slot {
+    links: Vec<Link>,
+    current: AtomicUsize,
+}
+
+impl Client {
+    /// A client of the servers at `endpoints` ("host:port" or "http://host:port"). Connections are made when they are first
+    /// needed; the only error here is an endpoint that cannot be understood.
+    pub async fn connect(endpoints: Vec<String>, options: Options) -> Result<Client, KvError> {
+        if endpoints.is_empty() {
+            return Err(KvError::new(
+                Code::InvalidArgument,
+                "no endpoint given: name at least one as host:port",
+            ));
+        }
+        let endpoints = endpoints.iter().map(|text| Endpoint::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        let slots = (0..options.connections.max(1)).map(|number| Slot {
+            links: endpoints.iter().map(|endpoint| Link::new(endpoint.clone(), &options)).collect(),
+            current: AtomicUsize::new(number % endpoints.len()),
+        });
+        let slots = slots.collect();
+        let shared = Shared { slots, turn: AtomicUsize::new(0), command_timeout: options.command_timeout };
+        Ok(Client { shared: Arc::new(shared) })
+    }
+
+    /// Connects every connection now, so that a measurement does not contain it. The error of the first that cannot.
+    pub async fn warm_up(&self) -> Result<(), KvError> {
+        for slot in &self.shared.slots {
+            slot.wire().await?;
+        }
+        Ok(())
+    }
+
+    /// The endpoints, as "host:port", in the order given.
+    pub fn endpoints(&self) -> Vec<&str> {
+        self.shared.slots[0].links.iter().map(|link| link.endpoint.address.as_str()).collect()
+    }
+
+    /// The connection whose turn it is.
+    fn slot(&self) -> &Slot {
+        let slots = &self.shared.slots;
+        match slots.as_slice() {
+            [only] => only,
+            several => &several[self.shared.turn.fetch_add(1, Relaxed) % several.len()],
+        }
+    }
+
+    /// A call that may change something: sent once, over the first connection that can be made.
+    async fn once<T, F>(&self, send: impl FnOnce(Wire) -> F) -> Result<T, KvError>
+    where
+        F: Future<Output = Result<tonic::Response<T>, Status>>,
+    {
+        let slot = self.slot();
+        let calling = async {
+            let wire = slot.wire().await?;
+            send(wire).await.map(tonic::Response::into_inner).map_err(into_error)
+        };
+        self.limited(slot, calling).await
+    }
+
+    /// A call that only reads: asks the other endpoints too before it reports that one is unavailable.
+    async fn repeat<T, F>(&self, send: impl Fn(Wire) -> F) -> Result<T, KvError>
+    where
+        F: Future<Output = Result<tonic::Response<T>, Status>>,
+    {
+        let slot = self.slot();
+        let calling = async {
+            // A single endpoint gets a second chance too: the connection may have been one that the server just closed.
+            for _ in 1..slot.links.len().max(2) {
+                match send(slot.wire().await?).await.map_err(into_error) {
+                    Ok(response) => return Ok(response.into_inner()),
+                    Err(error) if error.code == Code::Unavailable => slot.turn_away(),
+                    Err(error) => return Err(error),
+                }
+            }
+            send(slot.wire().await?).await.map(tonic::Response::into_inner).map_err(into_error)
+        };
+        self.limited(slot, calling).await
+    }
+
+    async fn limited<T>(
+        &self,
+        slot: &Slot,
+        calling: impl Future<Output = Result<T, KvError>>,
+    ) -> Result<T, KvError> {
+        let Some(limit) = self.shared.command_timeout else {
+            return calling.await;
+        };
+        match tokio::time::timeout(limit, calling).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                // Who does not answer may hang: the next call asks somebody else.
+                slot.turn_away();
+                Err(KvError::new(Code::DeadlineExceeded, "context deadline exceeded"))
+            }
+        }
+    }
+}
+
+impl Slot {
+    /// A live connection to the current endpoint, or to the first after it that takes one.
+    async fn wire(&self) -> Result<Wire, KvError> {
+        let mut failures: Vec<String> = Vec::new();
+        for _ in 0..self.links.len() {
+            let current = self.current.load(Relaxed);
+            match self.links[current].wire().await {
+                Ok(wire) => return Ok(wire),
+                Err(error) => failures.push(error.message),
+            }
+            // Only if no other call has moved on already.
+            let next = (current + 1) % self.links.len();
+            let _ = self.current.compare_exchange(current, next, Relaxed, Relaxed);
+        }
+        Err(KvError::new(Code::Unavailable, failures.join("; ")))
+    }
+
+    /// Tries the next endpoint first from now on.
+    fn turn_away(&self) {
+        let next = (self.current.load(Relaxed) + 1) % self.links.len();
+        self.current.store(next, Relaxed);
+    }
+}
