@@ -2,7 +2,8 @@
 //!
 //! [`client`] speaks to any etcd v3 server; [`grpc`] and [`http`] put a member behind etcd's client port, which
 //! [`serve`] listens on. Names of tonic, hyper and tokio's I/O stay inside this crate.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod client;
 mod grpc;
+pub mod ports;

@@ -1,1 +1,33 @@
-//! Placeholder head, replaced by the first real commit of this crate.
+//! The replicated store: a member of a cluster that keeps one key-value state through crashes, power loss and partitions.
+//!
+//! The way of a write, one file a stage: [`api`] validates it into a command · `node` hands it to consensus · `persist` writes
+//! it to the log while `peers` carries it to the others · `apply` changes the state once a quorum has it durably · the reply
+//! goes back. A linearizable read waits in `reads` for a quorum to confirm that this state is new enough. `recovery` is how a
+//! member begins, `snapshot` how one that lags too far gets the state whole, `lease` and `lessor` what only a leader knows.
+//!
+//! This crate does not know what a socket, a file or a thread is: it has the ports of `kernel`. It does not know gRPC.
+#![forbid(unsafe_code)]
+
+pub mod api;
+mod apply;
+mod check;
+pub mod config;
+pub mod error;
+mod frame;
+mod lease;
+mod lessor;
+mod member;
+mod node;
+mod peers;
+mod persist;
+mod proposal;
+mod reads;
+mod recovery;
+mod shared;
+mod snapshot;
+mod watch;
+
+pub use config::{MemberConfig, Observation, Observer, Peer};
+pub use error::{FatalError, StartError};
+pub use member::Member;
+pub use shared::{Counters, Shared, Status};

@@ -1,0 +1,105 @@
+//! Apply: one committed entry, one change of the state. The same on every member, because it depends on nothing else.
+
+use crate::config::{Observation, Observer};
+use crate::proposal::Proposal;
+use bytes::Bytes;
+use consensus::{ConfChange, Consensus, Entry, EntryKind, SnapshotMark};
+use kernel::KvError;
+use mvcc::{Command, Response, Store};
+use prost::Message as _;
+use std::sync::Arc;
+
+/// Applies entries for one member.
+pub struct Applier {
+    member_id: u64,
+    observer: Option<Arc<dyn Observer>>,
+    last_term: u64,
+    conf_state: consensus::ConfState,
+}
+
+/// What came of an entry.
+pub struct Outcome {
+    /// The command, for whoever follows the leases.
+    pub command: Option<Command>,
+    /// The request of this member that the entry answers.
+    pub own_request: Option<u64>,
+    /// The answer.
+    pub result: Result<Response, KvError>,
+}
+
+impl Applier {
+    /// For `member_id`, whose state holds `conf_state` and has applied an entry of `term` last.
+    pub fn new(
+        member_id: u64,
+        observer: Option<Arc<dyn Observer>>,
+        term: u64,
+        conf_state: consensus::ConfState,
+    ) -> Self {
+        Applier { member_id, observer, last_term: term, conf_state }
+    }
+
+    /// Applies `entry`. An error means that this member cannot follow the log and must stop.
+    pub fn apply(&mut self, store: &Store, consensus: &mut Consensus, entry: Entry) -> Result<Outcome, String> {
+        assert!(entry.index > 0 && entry.term >= self.last_term, "entries come in order");
+        self.last_term = entry.term;
+        let kind = entry.kind();
+        if kind == EntryKind::Conf {
+            return self.change_conf(store, consensus, entry);
+        }
+        if entry.data.is_empty() {
+            store.note_applied(entry.index, entry.term, None);
+            self.observe_applied(store, &entry, Bytes::new());
+            return Ok(Outcome { command: None, own_request: None, result: Ok(Response::default()) });
+        }
+        let (proposal, command) = Proposal::decode(entry.data.clone())?;
+        let applied = store.apply(entry.index, entry.term, &command);
+        self.observe_applied(store, &entry, proposal.command);
+        let own_request = (proposal.member == self.member_id).then_some(proposal.request);
+        Ok(Outcome { command: Some(command), own_request, result: applied.result })
+    }
+
+    fn change_conf(&mut self, store: &Store, consensus: &mut Consensus, entry: Entry) -> Result<Outcome, String> {
+        let change = ConfChange::decode(entry.data.clone()).map_err(|error| format!("unreadable change: {error}"))?;
+        self.conf_state = consensus.apply_conf_change(&change).map_err(|error| error.to_string())?;
+        store.note_applied(entry.index, entry.term, Some(self.conf_state.encode_to_vec().into()));
+        self.observe_applied(store, &entry, Bytes::new());
+        Ok(Outcome { command: None, own_request: None, result: Ok(Response::default()) })
+    }
+
+    fn observe_applied(&self, store: &Store, entry: &Entry, command: Bytes) {
+        if self.observer.is_some() {
+            self.observe(Observation::Applied {
+                index: entry.index,
+                term: entry.term,
+                command,
+                state_hash: store.state_hash(),
+                revision: store.revision(),
+            });
+        }
+    }
+
+    /// Tells the observer.
+    pub fn observe(&self, what: Observation) {
+        if let Some(observer) = &self.observer {
+            observer.observe(what);
+        }
+    }
+
+    /// The state was replaced by a snapshot.
+    pub fn installed(&mut self, store: &Store) {
+        self.last_term = store.applied_term();
+        if let Some(conf) = store.conf_state().and_then(|bytes| consensus::ConfState::decode(bytes).ok()) {
+            self.conf_state = conf;
+        }
+        self.observe(Observation::Installed { index: store.applied(), state_hash: store.state_hash() });
+    }
+
+    /// Offers the present state to followers whose log ends before this member's begins.
+    pub fn offer_snapshot(&self, store: &Store, consensus: &mut Consensus) {
+        consensus.offer_snapshot(SnapshotMark {
+            index: store.applied(),
+            term: self.last_term,
+            conf_state: Some(self.conf_state.clone()),
+        });
+    }
+}

@@ -1,0 +1,262 @@
+//! A member: the handle that everything outside of the store holds.
+
+use crate::apply::Applier;
+use crate::config::{MemberConfig, Observation, Peer};
+use crate::error::{FatalError, StartError};
+use crate::frame::{Hello, PROTOCOL};
+use crate::lease::Leases;
+use crate::node::{Event, Node, Run};
+use crate::peers::{Door, Identity, Links};
+use crate::persist::Persist;
+use crate::reads::Reads;
+use crate::recovery::{self, Recovery};
+use crate::shared::{Shared, Status};
+use crate::snapshot;
+use consensus::{Config, Consensus};
+use futures_channel::oneshot;
+use kernel::inbox::{Inbox, Outlet, inbox};
+use kernel::kv::KvResult;
+use kernel::rng::Stream;
+use kernel::spawn::run_on;
+use kernel::{Io, KvError, Listener, WatchStream, Worker};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Events that may wait for the loop; more requests are refused, peers wait.
+const INBOX: usize = 16_384;
+/// How long a read waits for its confirmation before it is asked for again.
+const READ_RETRY: Duration = Duration::from_millis(500);
+/// How often a physical compaction is looked at while a caller waits for it.
+const COMPACTION_POLL: Duration = Duration::from_millis(10);
+
+/// A running member. Clones share it.
+#[derive(Clone)]
+pub struct Member(Arc<Inner>);
+
+struct Inner {
+    io: Io,
+    config: MemberConfig,
+    shared: Arc<Shared>,
+    store: mvcc::Store,
+    events: Inbox<Event>,
+    lease_ids: Mutex<Stream>,
+    /// Held as long as the member lives.
+    _lock: Box<dyn std::any::Any + Send + Sync>,
+}
+
+impl Member {
+    /// Checks the configuration, reads or makes the data directory, listens for peers, and starts to take part. Until it
+    /// returns `Ok` nothing is promised to anybody.
+    pub async fn start(io: Io, config: MemberConfig) -> Result<Member, StartError> {
+        check_config(&config)?;
+        let listener = listen(&io, &config).await?;
+        let log_worker = io.spawn.worker("log");
+        let (its_io, its_config) = (io.clone(), config.clone());
+        let recovered = run_on(&log_worker, move || recovery::recover(&its_io, &its_config)).await;
+        let recovery = recovered.ok_or_else(|| StartError::Io("the log's thread did not start".to_string()))??;
+        assemble(io, config, log_worker, recovery, listener)
+    }
+
+    /// What it was told at start.
+    pub fn config(&self) -> &MemberConfig {
+        &self.0.config
+    }
+
+    /// Its newest status.
+    pub fn status(&self) -> Status {
+        self.0.shared.status()
+    }
+
+    /// Its status, counters and notes.
+    pub fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+
+    /// Its state. Whoever wants a linearizable view calls [`Member::read_barrier`] first.
+    pub fn store(&self) -> &mvcc::Store {
+        &self.0.store
+    }
+
+    /// The members of the cluster.
+    pub fn members(&self) -> &[Peer] {
+        &self.0.config.members
+    }
+
+    /// Ready when the process must end at once; nothing may be acknowledged after it.
+    pub async fn fatal(&self) -> FatalError {
+        self.0.shared.fatal().await
+    }
+
+    /// Ends the member in good order: hands leadership over, writes a checkpoint. Ready when the disk is at rest.
+    pub async fn stop(&self) {
+        let (done, ended) = oneshot::channel();
+        self.0.events.push(Event::Stop(done));
+        let _ = ended.await;
+    }
+
+    /// Gives leadership to member `to`; only the leader can.
+    pub async fn move_leader(&self, to: u64) -> KvResult<()> {
+        let (reply, outcome) = oneshot::channel();
+        self.0.events.push(Event::MoveLeader { to, reply });
+        outcome.await.unwrap_or_else(|_| Err(KvError::stopped()))
+    }
+
+    pub(crate) fn events(&self) -> &Inbox<Event> {
+        &self.0.events
+    }
+
+    pub(crate) fn draw_lease_id(&self) -> i64 {
+        let drawn = self.0.lease_ids.lock().expect("no holder panics").next_u64();
+        // Positive, and never 0, which means "choose for me".
+        ((drawn >> 1) as i64).max(1)
+    }
+
+    /// Waits until what a compaction dropped has been given back to the store, and that is durable.
+    pub(crate) async fn wait_compacted(&self, revision: i64) -> KvResult<()> {
+        let clock = &self.0.io.clock;
+        let until = clock.now() + self.0.config.request_timeout();
+        while !self.0.store.is_compacted_physically(revision) {
+            if clock.now() >= until {
+                return Err(KvError::timeout());
+            }
+            clock.sleep_until(clock.now() + COMPACTION_POLL).await;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn open_watch(&self) -> Box<dyn WatchStream> {
+        crate::watch::open(self, self.0.io.clock.clone())
+    }
+}
+
+fn check_config(config: &MemberConfig) -> Result<(), StartError> {
+    let bad = |text: String| Err(StartError::Config(text));
+    if config.this_member().is_none() {
+        return bad(format!("member {:x} is not in the list of members: check --name and --initial-cluster", config.member_id));
+    }
+    let mut ids: Vec<u64> = config.members.iter().map(|member| member.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.len() != config.members.len() || ids.contains(&0) {
+        return bad("two members of --initial-cluster have one id: their names and peer URLs must differ".to_string());
+    }
+    if config.election_ticks < 2 || config.tick.is_zero() {
+        return bad("--election-timeout must be at least twice --heartbeat-interval, and both more than 0".to_string());
+    }
+    Ok(())
+}
+
+async fn listen(io: &Io, config: &MemberConfig) -> Result<Option<Box<dyn Listener>>, StartError> {
+    if config.listen_peer.is_empty() {
+        return Ok(None);
+    }
+    let listening = io.net.listen(&config.listen_peer).await.map_err(|error| {
+        StartError::Io(format!(
+            "cannot listen for peers on {}: {error}; is another process using it? Choose another with --listen-peer-urls",
+            config.listen_peer
+        ))
+    })?;
+    Ok(Some(listening))
+}
+
+fn assemble(
+    io: Io,
+    config: MemberConfig,
+    log_worker: Arc<dyn Worker>,
+    recovery: Recovery,
+    listener: Option<Box<dyn Listener>>,
+) -> Result<Member, StartError> {
+    let Recovery { wal, store, restored, quarantine, conf_state, lock, notes } = recovery;
+    let mut draws = Stream::new(io.seed, "member", config.member_id);
+    let incarnation = draws.next_u64();
+    let shared = Arc::new(Shared::new(draws.next_u64() >> 1));
+    notes.into_iter().for_each(|note| shared.note(note));
+    let (events, outlet) = inbox(INBOX);
+    let last_index = restored.entries.last().map_or(restored.snapshot.index, |entry| entry.index);
+    let identity = identity(&config, incarnation, last_index);
+    let applier = Applier::new(config.member_id, config.observer.clone(), store.applied_term(), conf_state);
+    applier.observe(Observation::Restored {
+        applied: store.applied(),
+        revision: store.revision(),
+        term: restored.hard_state.term,
+    });
+    let consensus = consensus(&config, draws.next_u64(), restored, quarantine)?;
+    if let Some(listener) = listener {
+        let receiver = snapshot::Receiver::new(format!("{}/state.arriving", config.dir), io.spawn.worker("snapshot"));
+        Door::open(&io, &identity, &events, listener, receiver);
+    }
+    let member = Member(Arc::new(Inner {
+        io: io.clone(),
+        config: config.clone(),
+        shared: shared.clone(),
+        store: store.clone(),
+        events: events.clone(),
+        lease_ids: Mutex::new(Stream::new(io.seed, "lease ids", config.member_id)),
+        _lock: lock,
+    }));
+    let node = Node {
+        links: Links::start(&io, &identity, &events),
+        persist: Persist::new(&io, log_worker, Arc::new(Mutex::new(wal)), events.clone()),
+        state_worker: io.spawn.worker("state"),
+        reads: Reads::new(draws.next_u64(), READ_RETRY),
+        leases: Leases::new(io.planted),
+        run: Run::default(),
+        io: io.clone(),
+        config,
+        shared,
+        store,
+        consensus,
+        identity,
+        events,
+        quarantine,
+        applier,
+    };
+    start_loop(&io, node, outlet);
+    Ok(member)
+}
+
+fn start_loop(io: &Io, node: Node, outlet: Outlet<Event>) {
+    io.spawn.spawn("member", Box::pin(node.run(outlet)));
+}
+
+fn identity(config: &MemberConfig, incarnation: u64, last_index: u64) -> Identity {
+    let others = config.members.iter().filter(|member| member.id != config.member_id);
+    let peers = others.map(|member| (member.id, member.peer_addr.clone())).collect();
+    let name = config.this_member().map(|member| member.name.clone()).unwrap_or_default();
+    let hello = Hello {
+        protocol: PROTOCOL,
+        cluster_id: config.cluster_id,
+        from: config.member_id,
+        to: 0,
+        incarnation,
+        last_index,
+        snapshot: false,
+        name,
+    };
+    Identity { hello, peers: Arc::new(peers) }
+}
+
+fn consensus(
+    config: &MemberConfig,
+    seed: u64,
+    restored: consensus::Restored,
+    quarantine: Option<u64>,
+) -> Result<Consensus, StartError> {
+    let raft = Config {
+        id: config.member_id,
+        election_tick: config.election_ticks,
+        heartbeat_tick: 1,
+        max_size_per_msg: 1 << 20,
+        max_inflight_msgs: 512,
+        max_uncommitted_bytes: 256 << 20,
+        max_committed_bytes: 4 << 20,
+        seed,
+    };
+    let mut consensus = Consensus::new(raft, restored).map_err(|error| StartError::Damaged(error.to_string()))?;
+    consensus.set_silent(quarantine.is_some());
+    // A cluster of one need not wait for its own election.
+    if config.members.len() == 1 && quarantine.is_none() {
+        consensus.campaign().map_err(|error| StartError::Damaged(error.to_string()))?;
+    }
+    Ok(consensus)
+}

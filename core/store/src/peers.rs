@@ -1,0 +1,277 @@
+//! Connections to the other members.
+//!
+//! Each member dials each other one and sends on the connection that it made, so a pair has two connections, one for each
+//! direction, and what A sends to B arrives in the order in which it was sent. Outgoing messages wait in a bounded queue for
+//! each peer; when it is full, or the connection breaks, they are dropped and the loop is told, because Raft repeats what
+//! matters. On the receiving side the newest connection of a peer supersedes its older ones, so that frames which are late
+//! on an old connection cannot arrive between newer ones. Snapshots travel on connections of their own (see `snapshot`).
+
+use crate::frame::{Body, Hello, PROTOCOL};
+use crate::node::Event;
+use crate::snapshot;
+use bytes::Bytes;
+use kernel::inbox::{Inbox, Outlet, Refused, Woken, inbox};
+use kernel::net::FrameReceiver;
+use kernel::{BoxFuture, Connection, Io, Listener};
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
+
+/// Frames that may wait for one peer; more are dropped.
+const PEER_QUEUE: usize = 4_096;
+/// Frames sent in one go.
+const SEND_BATCH: usize = 256;
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The pause before a peer that could not be reached is dialled again.
+const REDIAL_PAUSE: Duration = Duration::from_millis(100);
+/// The pause of a reader while the loop's inbox is full.
+const FULL_PAUSE: Duration = Duration::from_millis(1);
+
+/// Who this member is, as it introduces itself.
+#[derive(Clone)]
+pub struct Identity {
+    /// The hello that it sends, complete but for the addressee.
+    pub hello: Hello,
+    /// Address of each other member.
+    pub peers: Arc<BTreeMap<u64, String>>,
+}
+
+impl Identity {
+    /// The hello to `peer`.
+    pub fn hello_to(&self, peer: u64, snapshot: bool) -> Bytes {
+        Body::Hello(Hello { to: peer, snapshot, ..self.hello.clone() }).encode()
+    }
+}
+
+/// The ways to all other members.
+pub struct Links {
+    queues: BTreeMap<u64, Inbox<Body>>,
+}
+
+impl Links {
+    /// Starts to dial every other member.
+    pub fn start(io: &Io, identity: &Identity, events: &Inbox<Event>) -> Links {
+        let mut queues = BTreeMap::new();
+        for (&peer, address) in identity.peers.iter() {
+            let (queue, outlet) = inbox(PEER_QUEUE);
+            let link = Link {
+                io: io.clone(),
+                identity: identity.clone(),
+                peer,
+                address: address.clone(),
+                outlet,
+                events: events.clone(),
+            };
+            io.spawn.spawn("peer link", Box::pin(link.run()));
+            queues.insert(peer, queue);
+        }
+        Links { queues }
+    }
+
+    /// Queues `body` for `peer`; false when it was dropped because the queue is full.
+    pub fn send(&self, peer: u64, body: Body) -> bool {
+        self.queues.get(&peer).is_none_or(|queue| queue.try_push(body).is_ok())
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        self.queues.values().for_each(Inbox::close);
+    }
+}
+
+struct Link {
+    io: Io,
+    identity: Identity,
+    peer: u64,
+    address: String,
+    outlet: Outlet<Body>,
+    events: Inbox<Event>,
+}
+
+impl Link {
+    async fn run(mut self) {
+        let mut waiting = Vec::new();
+        let mut never: BoxFuture<'static, ()> = Box::pin(std::future::pending());
+        loop {
+            if self.outlet.wait(&mut never).await == Woken::Closed {
+                return;
+            }
+            let Some(connection) = self.dial().await else {
+                waiting.clear();
+                self.outlet.take(usize::MAX, &mut waiting);
+                waiting.clear();
+                self.events.push(Event::PeerLost(self.peer));
+                let pause = self.io.clock.now() + REDIAL_PAUSE;
+                self.io.clock.sleep_until(pause).await;
+                continue;
+            };
+            if self.pump(connection).await == Woken::Closed {
+                return;
+            }
+            self.events.push(Event::PeerLost(self.peer));
+        }
+    }
+
+    async fn dial(&self) -> Option<Connection> {
+        let connect = self.io.net.connect(&self.address);
+        let mut connection = timeout(&self.io, CONNECT_TIMEOUT, connect).await?.ok()?;
+        let hello = self.identity.hello_to(self.peer, false);
+        connection.sender.send(vec![hello]).await.ok()?;
+        Some(connection)
+    }
+
+    /// Sends what is queued until the connection breaks. The other end never sends here, so its half only shows the end.
+    async fn pump(&mut self, connection: Connection) -> Woken {
+        let Connection { mut sender, receiver } = connection;
+        let mut ended: BoxFuture<'static, ()> = Box::pin(until_closed(receiver));
+        let mut bodies = Vec::new();
+        loop {
+            match self.outlet.wait(&mut ended).await {
+                Woken::Closed => return Woken::Closed,
+                Woken::Timer => return Woken::Timer,
+                Woken::Events => {}
+            }
+            self.outlet.take(SEND_BATCH, &mut bodies);
+            let frames = bodies.drain(..).map(Body::encode).collect();
+            let broken = {
+                let mut send = sender.send(frames);
+                poll_fn(|context| match ended.as_mut().poll(context) {
+                    Poll::Ready(()) => Poll::Ready(true),
+                    Poll::Pending => send.as_mut().poll(context).map(|sent| sent.is_err()),
+                })
+                .await
+            };
+            if broken {
+                return Woken::Timer;
+            }
+        }
+    }
+}
+
+async fn until_closed(mut receiver: Box<dyn FrameReceiver>) {
+    while let Ok(Some(_)) = receiver.recv().await {}
+}
+
+/// Waits for `future`, but not longer than `limit`; `None` then.
+pub async fn timeout<T>(io: &Io, limit: Duration, mut future: BoxFuture<'_, T>) -> Option<T> {
+    let mut timer = io.clock.sleep_until(io.clock.now() + limit);
+    poll_fn(|context| {
+        if let Poll::Ready(value) = future.as_mut().poll(context) {
+            return Poll::Ready(Some(value));
+        }
+        timer.as_mut().poll(context).map(|()| None)
+    })
+    .await
+}
+
+/// The receiving side: accepts connections and reads frames into the loop's inbox.
+pub struct Door {
+    io: Io,
+    identity: Identity,
+    events: Inbox<Event>,
+    /// For each peer the number of its newest connection.
+    newest: Mutex<BTreeMap<u64, u64>>,
+    snapshots: snapshot::Receiver,
+}
+
+impl Door {
+    /// Starts to accept connections.
+    pub fn open(
+        io: &Io,
+        identity: &Identity,
+        events: &Inbox<Event>,
+        listener: Box<dyn Listener>,
+        snapshots: snapshot::Receiver,
+    ) {
+        let door = Arc::new(Door {
+            io: io.clone(),
+            identity: identity.clone(),
+            events: events.clone(),
+            newest: Mutex::default(),
+            snapshots,
+        });
+        io.spawn.spawn("peer door", Box::pin(door.accept(listener)));
+    }
+
+    async fn accept(self: Arc<Self>, mut listener: Box<dyn Listener>) {
+        loop {
+            match listener.accept().await {
+                Ok(connection) => {
+                    let door = self.clone();
+                    self.io.spawn.spawn("peer reader", Box::pin(async move { door.read(connection).await }));
+                }
+                Err(_) => self.io.clock.sleep_until(self.io.clock.now() + REDIAL_PAUSE).await,
+            }
+        }
+    }
+
+    async fn read(&self, mut connection: Connection) {
+        let Some(hello) = self.hello(&mut connection).await else { return };
+        if hello.snapshot {
+            return self.snapshots.receive(&self.io, &self.events, connection).await;
+        }
+        let number = {
+            let mut newest = self.newest.lock().expect("no holder panics");
+            let number = newest.entry(hello.from).or_default();
+            *number += 1;
+            *number
+        };
+        let from = hello.from;
+        let up = Event::PeerUp { id: from, incarnation: hello.incarnation, last_index: hello.last_index };
+        if !self.deliver(up).await {
+            return;
+        }
+        while let Ok(Some(frame)) = connection.receiver.recv().await {
+            if self.newest.lock().expect("no holder panics").get(&from) != Some(&number) {
+                self.io.probe.sometimes("peers: a superseded connection still had frames");
+                return;
+            }
+            let Ok(body) = Body::decode(frame) else { return };
+            if !self.deliver(Event::Peer { from, body }).await {
+                return;
+            }
+        }
+    }
+
+    /// Reads and judges the first frame.
+    async fn hello(&self, connection: &mut Connection) -> Option<Hello> {
+        let first = timeout(&self.io, CONNECT_TIMEOUT, connection.receiver.recv()).await?;
+        let Ok(Some(frame)) = first else { return None };
+        let Ok(Body::Hello(hello)) = Body::decode(frame) else { return None };
+        let mine = &self.identity.hello;
+        let refusal = if hello.protocol != PROTOCOL {
+            Some(format!("it speaks peer protocol {}, this member {PROTOCOL}", hello.protocol))
+        } else if hello.cluster_id != mine.cluster_id {
+            Some(format!("its cluster id is {:x}, this member's is {:x}", hello.cluster_id, mine.cluster_id))
+        } else if hello.to != mine.from {
+            Some(format!("it looks for member {:x}, this is {:x}", hello.to, mine.from))
+        } else if !self.identity.peers.contains_key(&hello.from) {
+            Some("it is not a member of this cluster".to_string())
+        } else {
+            None
+        };
+        if let Some(why) = refusal {
+            let why = format!("refused peer {} ({:x}): {why}; check --initial-cluster and --initial-cluster-token", hello.name, hello.from);
+            self.events.push(Event::PeerRefused(why));
+            return None;
+        }
+        Some(hello)
+    }
+
+    /// Hands an event to the loop, waiting while its inbox is full: that is the back-pressure on the sender.
+    async fn deliver(&self, mut event: Event) -> bool {
+        loop {
+            match self.events.try_push(event) {
+                Ok(()) => return true,
+                Err(Refused::Closed(_)) => return false,
+                Err(Refused::Full(back)) => event = back,
+            }
+            self.io.probe.sometimes("peers: the loop's inbox was full");
+            self.io.clock.sleep_until(self.io.clock.now() + FULL_PAUSE).await;
+        }
+    }
+}

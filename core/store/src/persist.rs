@@ -1,0 +1,212 @@
+//! Group commit: what consensus wants on disk, in order, one write and one sync at a time.
+//!
+//! While the worker writes and syncs one group, everything that consensus hands out meanwhile waits and becomes the next
+//! group, so a sync costs the same for one entry as for a thousand. The messages that promise what a group holds wait with
+//! it and are given back, to be sent, only when the group is durable: no other code path can send them.
+
+use crate::node::Event;
+use consensus::{Entry, HardState, Message, Output};
+use kernel::inbox::Inbox;
+use kernel::spawn::run_on;
+use kernel::{Bug, Io, Worker};
+use prost::Message as _;
+use std::sync::{Arc, Mutex};
+use wal::{Kind, Record, Wal};
+
+/// The log and what waits for it.
+pub struct Persist {
+    io: Io,
+    worker: Arc<dyn Worker>,
+    wal: Arc<Mutex<Wal>>,
+    events: Inbox<Event>,
+    waiting: Group,
+    under_way: Option<Durable>,
+    /// Something was saved since the last persist marker.
+    unmarked: bool,
+    /// A marker, a release or a cleared quarantine is under way beside no group.
+    chore: bool,
+    /// The group that the disk had no room for.
+    refused: Option<Group>,
+}
+
+#[derive(Default)]
+struct Group {
+    records: Vec<Record>,
+    sync: bool,
+    durable: Durable,
+}
+
+/// What becomes true when a group is durable.
+#[derive(Default)]
+pub struct Durable {
+    /// The newest output in the group.
+    pub number: u64,
+    /// Messages that may leave now.
+    pub messages: Vec<Message>,
+}
+
+/// The outcome of a job on the log.
+pub enum Saved {
+    /// The group is durable.
+    Group,
+    /// The disk has no room; nothing of the group is in the log. Given back for another attempt.
+    Full(Vec<Record>, bool),
+    /// A chore is done.
+    Chore,
+    /// The log failed for good.
+    Failed(String),
+}
+
+impl Persist {
+    /// A log, and the worker that writes it.
+    pub fn new(io: &Io, worker: Arc<dyn Worker>, wal: Arc<Mutex<Wal>>, events: Inbox<Event>) -> Self {
+        Persist {
+            io: io.clone(),
+            worker,
+            wal,
+            events,
+            waiting: Group::default(),
+            under_way: None,
+            unmarked: false,
+            chore: false,
+            refused: None,
+        }
+    }
+
+    /// Whether the disk had no room for the last group.
+    pub fn is_full(&self) -> bool {
+        self.refused.is_some()
+    }
+
+    /// Whether nothing waits and nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        self.under_way.is_none() && !self.chore && self.waiting.durable.number == 0 && self.refused.is_none()
+    }
+
+    /// Adds an output to the next group. `mark` is a snapshot that was installed before it.
+    pub fn add(&mut self, output: &mut Output, mark: Option<Record>) {
+        let group = &mut self.waiting;
+        group.records.extend(mark);
+        group.records.extend(output.entries.drain(..).map(entry_record));
+        group.records.extend(output.hard_state.take().map(|state| hard_state_record(&state)));
+        group.sync |= output.must_sync;
+        group.durable.number = output.number;
+        group.durable.messages.append(&mut output.send_after_persist);
+    }
+
+    /// Starts to write what waits, unless something is being written. What needs no write is durable at once and returned.
+    pub fn start(&mut self) -> Option<Durable> {
+        if self.under_way.is_some() || self.chore || self.refused.is_some() || self.waiting.durable.number == 0 {
+            return None;
+        }
+        let mut group = std::mem::take(&mut self.waiting);
+        if group.records.is_empty() {
+            return Some(group.durable);
+        }
+        if self.io.planted.is(Bug::AckBeforeSync) {
+            group.sync = false;
+        }
+        self.under_way = Some(group.durable);
+        self.unmarked |= group.sync;
+        self.write(group.records, group.sync);
+        None
+    }
+
+    fn write(&self, records: Vec<Record>, sync: bool) {
+        let wal = self.wal.clone();
+        self.run(move || match wal.lock().expect("no holder panics").save(&records, sync) {
+            Ok(()) => Saved::Group,
+            Err(wal::Error::Full(_)) => Saved::Full(records, sync),
+            Err(error) => Saved::Failed(error.to_string()),
+        });
+    }
+
+    fn run(&self, job: impl FnOnce() -> Saved + Send + 'static) {
+        let events = self.events.clone();
+        let done = run_on(&self.worker, job);
+        let report = async move {
+            let saved = done.await.unwrap_or_else(|| Saved::Failed("the log's thread has ended".to_string()));
+            events.push(Event::Saved(saved));
+        };
+        self.io.spawn.spawn("log", Box::pin(report));
+    }
+
+    /// The job has ended: what is durable now, or why the process must end.
+    pub fn finished(&mut self, saved: Saved) -> Result<Option<Durable>, String> {
+        match saved {
+            Saved::Group => Ok(self.under_way.take()),
+            Saved::Chore => {
+                self.chore = false;
+                Ok(None)
+            }
+            Saved::Full(records, sync) => {
+                self.io.probe.sometimes("log: the disk is full");
+                let durable = self.under_way.take().expect("a group was under way");
+                self.refused = Some(Group { records, sync, durable });
+                Ok(None)
+            }
+            Saved::Failed(why) => Err(why),
+        }
+    }
+
+    /// Tries again to write the group that the disk had no room for. Called once a tick.
+    pub fn retry(&mut self) {
+        if self.under_way.is_none()
+            && !self.chore
+            && let Some(group) = self.refused.take()
+        {
+            self.under_way = Some(group.durable);
+            self.write(group.records, group.sync);
+        }
+    }
+
+    /// Writes a persist marker behind a tail that has none, when the log is idle. Called once a tick.
+    pub fn mark_if_idle(&mut self) {
+        if self.unmarked && self.is_idle() {
+            self.unmarked = false;
+            self.do_chore(|wal| wal.mark());
+        }
+    }
+
+    /// Gives up segments that hold nothing above `index`, and notes the checkpoint that recovery may expect. Done when the
+    /// log is next idle for it; false when it is busy now, and the caller comes back.
+    pub fn release(&mut self, index: u64) -> bool {
+        let free = self.under_way.is_none() && !self.chore && self.refused.is_none();
+        if free {
+            self.do_chore(move |wal| wal.release(index).map(|_| ()));
+        }
+        free
+    }
+
+    /// Notes durably that everything which was lost here has come back from the leader. As [`Persist::release`].
+    pub fn clear_quarantine(&mut self) -> bool {
+        let free = self.under_way.is_none() && !self.chore && self.refused.is_none();
+        if free {
+            self.do_chore(|wal| wal.clear_quarantine());
+        }
+        free
+    }
+
+    fn do_chore(&mut self, chore: impl FnOnce(&mut Wal) -> Result<(), wal::Error> + Send + 'static) {
+        self.chore = true;
+        let wal = self.wal.clone();
+        self.run(move || match chore(&mut wal.lock().expect("no holder panics")) {
+            Ok(()) | Err(wal::Error::Full(_)) => Saved::Chore,
+            Err(error) => Saved::Failed(error.to_string()),
+        });
+    }
+}
+
+fn entry_record(entry: Entry) -> Record {
+    let (index, term) = (entry.index, entry.term);
+    Record { kind: Kind::Entry, index, term, payload: entry.encode_to_vec().into() }
+}
+
+fn hard_state_record(state: &HardState) -> Record {
+    Record { kind: Kind::HardState, index: state.commit, term: state.term, payload: state.encode_to_vec().into() }
+}
+
+/// The record which says that the state holds everything up to `index`, because a snapshot was installed.
+pub fn snapshot_record(index: u64, term: u64) -> Record {
+    Record { kind: Kind::Snapshot, index, term, payload: bytes::Bytes::new() }
+}

@@ -1,0 +1,34 @@
+//! What a log entry of the store carries: a command, and who waits for its outcome.
+
+use bytes::Bytes;
+use mvcc::Command;
+use prost::Message;
+
+/// The payload of a log entry.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Proposal {
+    /// The member that proposed it.
+    #[prost(fixed64, tag = "1")]
+    pub member: u64,
+    /// The request at that member; unique over its lives.
+    #[prost(fixed64, tag = "2")]
+    pub request: u64,
+    /// The encoded [`Command`].
+    #[prost(bytes = "bytes", tag = "3")]
+    pub command: Bytes,
+}
+
+impl Proposal {
+    /// Encodes a proposal of `command`.
+    pub fn encode(member: u64, request: u64, command: &Command) -> Bytes {
+        let command = Bytes::from(command.encode_to_vec());
+        Proposal { member, request, command }.encode_to_vec().into()
+    }
+
+    /// Reads an entry's payload. An error here means that this version cannot follow the log.
+    pub fn decode(payload: Bytes) -> Result<(Proposal, Command), String> {
+        let proposal = <Proposal as Message>::decode(payload).map_err(|error| format!("unreadable entry: {error}"))?;
+        let command = Command::decode(proposal.command.clone()).map_err(|error| format!("unreadable command: {error}"))?;
+        Ok((proposal, command))
+    }
+}

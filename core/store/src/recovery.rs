@@ -1,0 +1,219 @@
+//! Start: what the disk says, held against the configuration, becomes a member's first state.
+//!
+//! The state is the last durable checkpoint; the log holds everything since the checkpoint before it. The two are joined by
+//! the applied index, which the state carries in the same transaction as its data. Nothing is written before every check
+//! has passed, so a data directory that belongs to somebody else stays as it is.
+
+use crate::config::MemberConfig;
+use crate::error::StartError;
+use consensus::{ConfState, Entry, HardState, Restored, SnapshotMark};
+use kernel::{Bug, Disk, Io};
+use prost::Message as _;
+use std::io;
+use std::sync::Arc;
+use wal::{OnDamage, Wal};
+
+/// What a member starts from.
+pub struct Recovery {
+    /// The log, ready for more.
+    pub wal: Wal,
+    /// The state.
+    pub store: mvcc::Store,
+    /// What consensus starts from.
+    pub restored: Restored,
+    /// See `wal::Recovered::quarantine`.
+    pub quarantine: Option<u64>,
+    /// The configuration of the cluster at the applied index.
+    pub conf_state: ConfState,
+    /// The guard of the data directory's lock.
+    pub lock: Box<dyn std::any::Any + Send + Sync>,
+    /// What an operator should know.
+    pub notes: Vec<String>,
+}
+
+/// What the log's first record says about whose it is.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Metadata {
+    /// The cluster.
+    #[prost(fixed64, tag = "1")]
+    pub cluster_id: u64,
+    /// The member.
+    #[prost(fixed64, tag = "2")]
+    pub member_id: u64,
+    /// The member's name when the directory was made.
+    #[prost(string, tag = "3")]
+    pub name: String,
+}
+
+/// Reads the data directory, or makes it. Blocks.
+pub fn recover(io: &Io, config: &MemberConfig) -> Result<Recovery, StartError> {
+    let disk = &io.disk;
+    let dir = &config.dir;
+    disk.create_dir(dir).map_err(|error| io_error("create the data directory", dir, &error))?;
+    let lock = lock(disk, dir)?;
+    let wal_dir = format!("{dir}/wal");
+    let wal_options = wal::Options {
+        segment_bytes: config.wal_segment_bytes,
+        planted: io.planted,
+        probe: io.probe.clone(),
+    };
+    let exists = Wal::exists(disk.as_ref(), &wal_dir).map_err(|error| io_error("list", &wal_dir, &error))?;
+    let mut notes = Vec::new();
+    if !exists {
+        let store = open_state(io, config)?;
+        let wal = Wal::create(disk.clone(), &wal_dir, metadata(config).encode_to_vec().into(), wal_options)
+            .map_err(log_error)?;
+        sync_parents(disk, dir).map_err(|error| io_error("sync", dir, &error))?;
+        let conf_state = static_conf(config);
+        let snapshot = SnapshotMark { index: 0, term: 0, conf_state: Some(conf_state.clone()) };
+        let restored = Restored { hard_state: HardState::default(), snapshot, entries: Vec::new(), applied: 0 };
+        return Ok(Recovery { wal, store, restored, quarantine: None, conf_state, lock, notes });
+    }
+    // A cluster of one has nobody to repair from.
+    let on_damage = if config.members.len() > 1 { OnDamage::Repair } else { OnDamage::Refuse };
+    let (wal, recovered) = Wal::open(disk.clone(), &wal_dir, on_damage, wal_options).map_err(log_error)?;
+    check_owner(config, dir, &recovered.metadata)?;
+    let store = open_state(io, config)?;
+    if let Some(torn) = &recovered.torn {
+        notes.push(format!("cut a tail of the log that was never acknowledged: {torn}"));
+    }
+    if let Some(index) = recovered.quarantine {
+        notes.push(format!(
+            "the log is damaged below index {index}, which this member had acknowledged: it takes no part in elections \
+             until the leader has sent everything again"
+        ));
+    }
+    let conf_state = match store.conf_state() {
+        Some(bytes) => decode::<ConfState>(bytes, "configuration in the state")?,
+        None => static_conf(config),
+    };
+    let restored = join(io, &store, &recovered, conf_state.clone())?;
+    Ok(Recovery { wal, store, restored, quarantine: recovered.quarantine, conf_state, lock, notes })
+}
+
+/// Joins the log to the state.
+fn join(
+    io: &Io,
+    store: &mvcc::Store,
+    recovered: &wal::Recovered,
+    conf_state: ConfState,
+) -> Result<Restored, StartError> {
+    let applied = store.applied();
+    let mut hard_state = match &recovered.hard_state {
+        Some(bytes) => decode::<HardState>(bytes.clone(), "hard state in the log")?,
+        None => HardState::default(),
+    };
+    if io.planted.is(Bug::VoteTwice) {
+        hard_state.vote = 0;
+    }
+    let entries = recovered.entries.iter().map(|record| decode::<Entry>(record.payload.clone(), "entry in the log"));
+    let entries = entries.collect::<Result<Vec<_>, _>>()?;
+    let first = entries.first().map_or(u64::MAX, |entry| entry.index);
+    let last = entries.last().map_or(0, |entry| entry.index);
+    if last <= applied {
+        // Everything in the log is in the state already (a snapshot was installed): the log begins after it.
+        io.probe.sometimes("recovery: the state is ahead of the log");
+        let snapshot = SnapshotMark { index: applied, term: store.applied_term(), conf_state: Some(conf_state) };
+        return Ok(restored(hard_state, snapshot, Vec::new(), applied));
+    }
+    if first > applied + 1 {
+        return Err(StartError::Damaged(format!(
+            "the state holds entries up to {applied}, but the log begins at {first}: entries between them are lost. \
+             Remove this member from the cluster, empty its data directory, and add it again"
+        )));
+    }
+    if first == applied + 1 {
+        let snapshot = SnapshotMark { index: applied, term: store.applied_term(), conf_state: Some(conf_state) };
+        return Ok(restored(hard_state, snapshot, entries, applied));
+    }
+    // The first entry stands for everything before it; the ones after it serve followers that lag.
+    let mut entries = entries.into_iter();
+    let base = entries.next().expect("the log is not empty");
+    let snapshot = SnapshotMark { index: base.index, term: base.term, conf_state: Some(conf_state) };
+    Ok(restored(hard_state, snapshot, entries.collect(), applied))
+}
+
+fn restored(mut hard_state: HardState, snapshot: SnapshotMark, entries: Vec<Entry>, applied: u64) -> Restored {
+    let last = entries.last().map_or(snapshot.index, |entry| entry.index);
+    let last_term = entries.last().map_or(snapshot.term, |entry| entry.term);
+    hard_state.commit = hard_state.commit.clamp(applied.min(last), last);
+    hard_state.term = hard_state.term.max(last_term);
+    Restored { hard_state, snapshot, entries, applied }
+}
+
+fn lock(disk: &Arc<dyn Disk>, dir: &str) -> Result<Box<dyn std::any::Any + Send + Sync>, StartError> {
+    disk.lock(&format!("{dir}/lock")).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => StartError::Foreign(format!(
+            "the data directory is in use by another process (its lock {dir}/lock is held): stop that process, or \
+             choose another directory with --data-dir"
+        )),
+        _ => io_error("lock", dir, &error),
+    })
+}
+
+fn open_state(io: &Io, config: &MemberConfig) -> Result<mvcc::Store, StartError> {
+    let options = mvcc::Options {
+        cache_bytes: config.cache_bytes,
+        overlay_bytes: config.overlay_bytes,
+        checkpoint_bytes: config.checkpoint_bytes,
+        planted: io.planted,
+        probe: io.probe.clone(),
+    };
+    let path = format!("{}/state.redb", config.dir);
+    mvcc::Store::open(io.disk.clone(), &path, options).map_err(|error| {
+        StartError::Damaged(format!("the state {path} cannot be opened: {error}"))
+    })
+}
+
+fn metadata(config: &MemberConfig) -> Metadata {
+    let name = config.this_member().map(|member| member.name.clone()).unwrap_or_default();
+    Metadata { cluster_id: config.cluster_id, member_id: config.member_id, name }
+}
+
+fn check_owner(config: &MemberConfig, dir: &str, metadata: &bytes::Bytes) -> Result<(), StartError> {
+    let found = decode::<Metadata>(metadata.clone(), "log's owner")?;
+    if found.cluster_id != config.cluster_id {
+        return Err(StartError::Foreign(format!(
+            "the data directory {dir} belongs to cluster {:x}, but the flags make cluster {:x}: check --initial-cluster \
+             and --initial-cluster-token, or choose another --data-dir",
+            found.cluster_id, config.cluster_id
+        )));
+    }
+    if found.member_id != config.member_id {
+        return Err(StartError::Foreign(format!(
+            "the data directory {dir} belongs to member {:x} ({:?}), but the flags make member {:x}: check --name and \
+             --initial-advertise-peer-urls, or choose another --data-dir",
+            found.member_id, found.name, config.member_id
+        )));
+    }
+    Ok(())
+}
+
+/// The configuration of a cluster that was never changed.
+fn static_conf(config: &MemberConfig) -> ConfState {
+    let mut voters: Vec<u64> = config.members.iter().map(|member| member.id).collect();
+    voters.sort_unstable();
+    ConfState { voters, ..Default::default() }
+}
+
+fn sync_parents(disk: &Arc<dyn Disk>, dir: &str) -> io::Result<()> {
+    disk.sync_dir(dir)?;
+    let mut parent = dir;
+    while let Some((above, _)) = parent.rsplit_once('/') {
+        disk.sync_dir(above)?;
+        parent = above;
+    }
+    disk.sync_dir("")
+}
+
+fn decode<M: prost::Message + Default>(bytes: bytes::Bytes, what: &str) -> Result<M, StartError> {
+    M::decode(bytes).map_err(|error| StartError::Damaged(format!("the {what} cannot be read: {error}")))
+}
+
+fn log_error(error: wal::Error) -> StartError {
+    StartError::Damaged(error.to_string())
+}
+
+fn io_error(verb: &str, path: &str, error: &io::Error) -> StartError {
+    StartError::Io(format!("cannot {verb} {path}: {error}"))
+}

@@ -1,0 +1,151 @@
+//! Snapshots between members: how a follower whose log ends before the leader's begins gets the state itself.
+//!
+//! Raft asks for one by a message that names an index. The leader reads its state, consistent at what it has applied, in
+//! bounded chunks on a worker, and sends them over a connection of their own, so that the state never stands in memory as a
+//! whole and ordinary messages do not wait behind it. The receiver writes the chunks beside its own state, checks the
+//! whole, and only then shows the raft message to consensus; consensus decides whether the snapshot is wanted, and the loop
+//! puts it in place of the state before anything that follows it in the log.
+
+use crate::frame::{Body, SnapshotVerdict};
+use crate::node::Event;
+use crate::peers::{Identity, timeout};
+use bytes::Bytes;
+use consensus::Message;
+use futures_channel::oneshot;
+use kernel::inbox::Inbox;
+use kernel::spawn::run_on;
+use kernel::{Connection, Io, Worker};
+use mvcc::{SnapshotReader, SnapshotWriter, Staged, Store};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How long the other end may take for one step.
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A snapshot that was received whole and stands beside the state.
+pub struct Arrived {
+    /// The message that announces it to consensus.
+    pub message: Message,
+    /// The new state.
+    pub staged: Staged,
+    /// Told when the loop has decided about it; the connection ends with it.
+    pub decided: Option<oneshot::Sender<()>>,
+}
+
+impl Arrived {
+    /// The applied index of the new state.
+    pub fn index(&self) -> u64 {
+        self.message.snapshot_index()
+    }
+}
+
+/// Sends the state to the follower that `message` is for, beside everything else; the loop is told how it ended.
+pub fn send(io: &Io, identity: &Identity, store: &Store, events: &Inbox<Event>, message: Message) {
+    let (io, identity, store, events) = (io.clone(), identity.clone(), store.clone(), events.clone());
+    let spawn = io.spawn.clone();
+    let task = async move {
+        let to = message.to;
+        let ok = transfer(&io, &identity, &store, message).await.is_some();
+        if !ok {
+            io.probe.sometimes("snapshot: sending failed");
+        }
+        events.push(Event::SnapshotSent { to, ok });
+    };
+    spawn.spawn("snapshot sender", Box::pin(task));
+}
+
+async fn transfer(io: &Io, identity: &Identity, store: &Store, mut message: Message) -> Option<()> {
+    let address = identity.peers.get(&message.to)?;
+    let mut connection = timeout(io, STEP_TIMEOUT, io.net.connect(address)).await?.ok()?;
+    let worker = io.spawn.worker("snapshot reader");
+    let from = store.clone();
+    let mut reader = run_on(&worker, move || from.snapshot()).await?.ok()?;
+    message.set_snapshot_mark(reader.index(), reader.term());
+    connection.sender.send(vec![identity.hello_to(message.to, true)]).await.ok()?;
+    loop {
+        let (back, chunk) = run_on(&worker, move || next_chunk(reader)).await?;
+        reader = back;
+        let Some(chunk) = chunk.ok()? else { break };
+        let send = connection.sender.send(vec![Body::SnapshotChunk(chunk).encode()]);
+        timeout(io, STEP_TIMEOUT, send).await?.ok()?;
+    }
+    connection.sender.send(vec![Body::SnapshotEnd(message).encode()]).await.ok()?;
+    let verdict = timeout(io, STEP_TIMEOUT, connection.receiver.recv()).await?.ok()??;
+    match Body::decode(verdict).ok()? {
+        Body::SnapshotVerdict(verdict) if verdict.refused.is_empty() => Some(()),
+        _ => None,
+    }
+}
+
+fn next_chunk(mut reader: SnapshotReader) -> (SnapshotReader, Result<Option<Bytes>, mvcc::Error>) {
+    let chunk = reader.next_chunk();
+    (reader, chunk)
+}
+
+/// The receiving side; takes one snapshot at a time.
+#[derive(Clone)]
+pub struct Receiver {
+    path: String,
+    worker: Arc<dyn Worker>,
+    busy: Arc<AtomicBool>,
+}
+
+impl Receiver {
+    /// Writes what arrives to `path`, inside the member's data directory.
+    pub fn new(path: String, worker: Arc<dyn Worker>) -> Self {
+        Receiver { path, worker, busy: Arc::default() }
+    }
+
+    /// Takes a snapshot from a connection whose hello announced one.
+    pub async fn receive(&self, io: &Io, events: &Inbox<Event>, mut connection: Connection) {
+        if self.busy.swap(true, Ordering::AcqRel) {
+            io.probe.sometimes("snapshot: refused a second one");
+            return;
+        }
+        let outcome = self.collect(io, events, &mut connection).await;
+        self.busy.store(false, Ordering::Release);
+        let refused = outcome.err().unwrap_or_default();
+        let verdict = Body::SnapshotVerdict(SnapshotVerdict { refused }).encode();
+        if connection.sender.send(vec![verdict]).await.is_ok() {
+            // The sender closes once it has read the verdict.
+            let _ = timeout(io, STEP_TIMEOUT, connection.receiver.recv()).await;
+        }
+    }
+
+    async fn collect(&self, io: &Io, events: &Inbox<Event>, connection: &mut Connection) -> Result<(), String> {
+        let (disk, path) = (io.disk.clone(), self.path.clone());
+        let opened = run_on(&self.worker, move || SnapshotWriter::create(disk, &path)).await;
+        let mut writer = opened.ok_or("the worker has ended")?.map_err(|error| error.to_string())?;
+        loop {
+            let frame = timeout(io, STEP_TIMEOUT, connection.receiver.recv()).await.ok_or("the sender is silent")?;
+            let frame = frame.map_err(|error| error.to_string())?.ok_or("the sender has gone")?;
+            match Body::decode(frame)? {
+                Body::SnapshotChunk(chunk) => {
+                    let written = run_on(&self.worker, move || {
+                        let result = writer.write(chunk);
+                        (writer, result)
+                    });
+                    let (back, result) = written.await.ok_or("the worker has ended")?;
+                    writer = back;
+                    result.map_err(|error| error.to_string())?;
+                }
+                Body::SnapshotEnd(message) => return self.finish(writer, message, events).await,
+                _ => return Err("a snapshot's connection carried something else".to_string()),
+            }
+        }
+    }
+
+    async fn finish(&self, writer: SnapshotWriter, message: Message, events: &Inbox<Event>) -> Result<(), String> {
+        let staged = run_on(&self.worker, move || writer.finish()).await;
+        let staged = staged.ok_or("the worker has ended")?.map_err(|error| error.to_string())?;
+        if staged.index() != message.snapshot_index() {
+            return Err(format!("state at {}, announced at {}", staged.index(), message.snapshot_index()));
+        }
+        let (decided, decision) = oneshot::channel();
+        events.push(Event::SnapshotArrived(Arrived { message, staged, decided: Some(decided) }));
+        // While the loop decides no other snapshot may overwrite the file.
+        let _ = decision.await;
+        Ok(())
+    }
+}

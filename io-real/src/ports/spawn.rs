@@ -1,0 +1,83 @@
+//! Tasks on tokio, workers on threads of their own.
+//!
+//! A worker's thread asks for a raised priority, because an fsync whose thread waits behind busy processes takes a multiple
+//! of its time; where that is not allowed it goes on without.
+
+use futures_channel::oneshot;
+use kernel::{BoxFuture, Spawn, Worker};
+use std::sync::Arc;
+use std::sync::mpsc;
+use tokio::runtime::Handle;
+
+/// The niceness that workers ask for.
+const WORKER_NICENESS: i32 = -10;
+
+type Job = (Box<dyn FnOnce() + Send>, oneshot::Sender<()>);
+
+/// Spawns on a tokio runtime.
+pub struct RealSpawn {
+    runtime: Handle,
+}
+
+impl RealSpawn {
+    /// Spawns on `runtime`.
+    pub fn new(runtime: Handle) -> Self {
+        RealSpawn { runtime }
+    }
+}
+
+impl Spawn for RealSpawn {
+    fn spawn(&self, name: &'static str, task: BoxFuture<'static, ()>) {
+        self.runtime.spawn(async move {
+            let guard = PanicGuard(name);
+            task.await;
+            drop(guard);
+        });
+    }
+
+    fn worker(&self, name: &'static str) -> Arc<dyn Worker> {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let run = move || {
+            let guard = PanicGuard(name);
+            let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), WORKER_NICENESS);
+            // The thread ends when the last handle of the worker is dropped.
+            for (job, done) in queue {
+                job();
+                let _ = done.send(());
+            }
+            drop(guard);
+        };
+        let thread = std::thread::Builder::new().name(name.to_string());
+        // Without a thread the queue is closed, and every job is refused: the caller sees a worker that has gone.
+        if let Err(error) = thread.spawn(run) {
+            eprintln!("cannot start a thread for {name:?}: {error}");
+        }
+        Arc::new(RealWorker { jobs })
+    }
+}
+
+struct RealWorker {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Worker for RealWorker {
+    fn run(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        let (done, ended) = oneshot::channel();
+        let _ = self.jobs.send((job, done));
+        Box::pin(async move {
+            let _ = ended.await;
+        })
+    }
+}
+
+/// A panic in a task or a job ends the process: half of a member is worse than none.
+struct PanicGuard(&'static str);
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("a panic in {:?} ends the process", self.0);
+            std::process::abort();
+        }
+    }
+}
