@@ -124,7 +124,8 @@ fn settle(hub: &Hub, stream: u64, laggards: &[Laggard], mut haul: Haul) {
         }
         if !events.is_empty() {
             let (watch_id, shape) = (laggard.watch, watcher.shape);
-            let delivery = Delivery { watch_id, revision: haul.until, batch: Batch::new(events), picks: None, shape };
+            let delivery =
+                Delivery { watch_id, revision: haul.until, batch: Batch::new(events), picks: None, shape };
             match entry.queue.offer(Item::Events(delivery)) {
                 Ok(waker) => wakers.extend(waker),
                 Err(_) => {

@@ -77,7 +77,11 @@ impl Hub {
     /// store already shows it and before its outcome is told to the client.
     pub fn publish(&self, revision: i64, events: &[Event]) {
         let mut state = self.lock();
-        assert_eq!(revision, state.revision + 1, "revisions are published one by one (reset after a snapshot)");
+        assert_eq!(
+            revision,
+            state.revision + 1,
+            "revisions are published one by one (reset after a snapshot)"
+        );
         state.revision = revision;
         let pairs = state.index.matches(events);
         let mut wakers = Vec::new();
@@ -135,7 +139,8 @@ impl Hub {
 
     fn end_streams(&self, reason: KvError, which: impl Fn(&Entry) -> bool) {
         let mut state = self.lock();
-        let ending: Vec<u64> = state.streams.iter().filter(|(_, entry)| which(entry)).map(|(id, _)| *id).collect();
+        let ending: Vec<u64> =
+            state.streams.iter().filter(|(_, entry)| which(entry)).map(|(id, _)| *id).collect();
         let mut wakers = Vec::new();
         for id in ending {
             let entry = state.close(id).expect("it was found under this lock");
@@ -225,7 +230,8 @@ impl State {
         if self.revision < watcher.next {
             return None;
         }
-        let picks: Vec<usize> = group.iter().map(|pair| pair.1).filter(|at| watcher.kinds.wants(&events[*at])).collect();
+        let picks: Vec<usize> =
+            group.iter().map(|pair| pair.1).filter(|at| watcher.kinds.wants(&events[*at])).collect();
         watcher.next = self.revision + 1;
         if picks.is_empty() {
             return None;
@@ -259,7 +265,11 @@ impl Entry {
     fn choose_id(&mut self, wanted: i64) -> Result<i64, String> {
         if wanted != 0 {
             let taken = self.watchers.contains_key(&wanted);
-            return if taken { Err("mvcc: duplicate watch ID provided on the WatchStream".into()) } else { Ok(wanted) };
+            return if taken {
+                Err("mvcc: duplicate watch ID provided on the WatchStream".into())
+            } else {
+                Ok(wanted)
+            };
         }
         while self.watchers.contains_key(&self.next_id) {
             self.next_id += 1;
@@ -293,7 +303,12 @@ impl Entry {
     }
 
     /// Queues the end of a watcher. The caller wakes.
-    pub(super) fn tell_compacted(&self, watch_id: i64, revision: i64, compact_revision: i64) -> Option<Waker> {
+    pub(super) fn tell_compacted(
+        &self,
+        watch_id: i64,
+        revision: i64,
+        compact_revision: i64,
+    ) -> Option<Waker> {
         let response = WatchResponse { watch_id, canceled: true, compact_revision, ..Default::default() };
         self.queue.answer(revision, response)
     }

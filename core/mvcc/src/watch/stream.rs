@@ -23,6 +23,9 @@ use std::time::Duration;
 /// In a response, the id of no watcher: the request was refused, or the whole stream is meant.
 const NO_WATCHER: i64 = -1;
 
+/// Progress is told at most this often, whatever the options say.
+const LEAST_INTERVAL: Duration = Duration::from_millis(100);
+
 /// What a stream is made of.
 pub struct StreamConfig {
     /// The store's history.
@@ -180,7 +183,7 @@ impl Stream {
 
     /// Sets the timer of progress anew.
     fn arm(&mut self) {
-        let interval = self.hub.options().progress_interval;
+        let interval = self.hub.options().progress_interval.max(LEAST_INTERVAL);
         let spread = u64::try_from(interval.as_nanos() / 10).unwrap_or(u64::MAX).max(1);
         let deadline = self.config.clock.now() + interval + Duration::from_nanos(self.jitter.below(spread));
         self.tick = Some((deadline, self.config.clock.sleep_until(deadline)));
@@ -197,7 +200,8 @@ impl Stream {
             let state = self.hub.lock();
             for (watch_id, idle) in &mut self.idle {
                 let was_idle = std::mem::replace(idle, true);
-                let revision = if was_idle { state.complete(self.id, std::iter::once(watch_id)) } else { None };
+                let revision =
+                    if was_idle { state.complete(self.id, std::iter::once(watch_id)) } else { None };
                 if let Some(revision) = revision {
                     // No room, no progress: the client has enough to read.
                     let _ = self.queue.offer(Item::Progress { revision, watch_id: *watch_id });
@@ -206,6 +210,14 @@ impl Stream {
             drop(state);
             self.arm();
         }
+    }
+}
+
+#[cfg(test)]
+impl Stream {
+    /// Whether polling on would read more history.
+    pub(super) fn is_catching_up(&self) -> bool {
+        self.queue.wants_catch_up()
     }
 }
 
@@ -222,6 +234,9 @@ impl WatchStream for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.hub.lock().close(self.id);
+        // While unwinding, the hub may be what broke; a second panic would hide the first.
+        if !std::thread::panicking() {
+            self.hub.lock().close(self.id);
+        }
     }
 }
