@@ -211,7 +211,7 @@ impl Kv for Member {
     }
 
     fn watch(&self) -> BoxFuture<'_, KvResult<Box<dyn WatchStream>>> {
-        Box::pin(async move { Ok(self.open_watch()) })
+        Box::pin(async move { Ok(self.open_watch(false)) })
     }
 }
 

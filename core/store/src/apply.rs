@@ -3,8 +3,9 @@
 use crate::config::{Observation, Observer};
 use crate::proposal::Proposal;
 use bytes::Bytes;
-use consensus::{ConfChange, Consensus, Entry, EntryKind, SnapshotMark};
+use consensus::{ConfChange, Consensus, Entry, SnapshotMark};
 use kernel::KvError;
+use kernel::watch::Event;
 use mvcc::{Command, Response, Store};
 use prost::Message as _;
 use std::sync::Arc;
@@ -25,6 +26,16 @@ pub struct Outcome {
     pub own_request: Option<u64>,
     /// The answer.
     pub result: Result<Response, KvError>,
+    /// The store's revision afterwards.
+    pub revision: i64,
+    /// What changed, for the watchers.
+    pub events: Vec<Event>,
+}
+
+impl Outcome {
+    fn nothing(revision: i64) -> Self {
+        Outcome { command: None, own_request: None, result: Ok(Response::None), revision, events: Vec::new() }
+    }
 }
 
 impl Applier {
@@ -42,20 +53,25 @@ impl Applier {
     pub fn apply(&mut self, store: &Store, consensus: &mut Consensus, entry: Entry) -> Result<Outcome, String> {
         assert!(entry.index > 0 && entry.term >= self.last_term, "entries come in order");
         self.last_term = entry.term;
-        let kind = entry.kind();
-        if kind == EntryKind::Conf {
+        if entry.is_conf_change() {
             return self.change_conf(store, consensus, entry);
         }
         if entry.data.is_empty() {
             store.note_applied(entry.index, entry.term, None);
             self.observe_applied(store, &entry, Bytes::new());
-            return Ok(Outcome { command: None, own_request: None, result: Ok(Response::default()) });
+            return Ok(Outcome::nothing(store.revision()));
         }
         let (proposal, command) = Proposal::decode(entry.data.clone())?;
         let applied = store.apply(entry.index, entry.term, &command);
         self.observe_applied(store, &entry, proposal.command);
         let own_request = (proposal.member == self.member_id).then_some(proposal.request);
-        Ok(Outcome { command: Some(command), own_request, result: applied.result })
+        Ok(Outcome {
+            command: Some(command),
+            own_request,
+            result: applied.result,
+            revision: applied.revision,
+            events: applied.events,
+        })
     }
 
     fn change_conf(&mut self, store: &Store, consensus: &mut Consensus, entry: Entry) -> Result<Outcome, String> {
@@ -63,7 +79,7 @@ impl Applier {
         self.conf_state = consensus.apply_conf_change(&change).map_err(|error| error.to_string())?;
         store.note_applied(entry.index, entry.term, Some(self.conf_state.encode_to_vec().into()));
         self.observe_applied(store, &entry, Bytes::new());
-        Ok(Outcome { command: None, own_request: None, result: Ok(Response::default()) })
+        Ok(Outcome::nothing(store.revision()))
     }
 
     fn observe_applied(&self, store: &Store, entry: &Entry, command: Bytes) {

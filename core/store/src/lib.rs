@@ -8,10 +8,12 @@
 //! This crate does not know what a socket, a file or a thread is: it has the ports of `kernel`. It does not know gRPC.
 #![forbid(unsafe_code)]
 
+mod admit;
 pub mod api;
 mod apply;
 mod check;
 pub mod config;
+mod ending;
 pub mod error;
 mod frame;
 mod lease;
@@ -25,6 +27,7 @@ mod reads;
 mod recovery;
 mod shared;
 mod snapshot;
+mod upkeep;
 mod watch;
 
 pub use config::{MemberConfig, Observation, Observer, Peer};

@@ -19,11 +19,14 @@ use kernel::kv::KvResult;
 use kernel::rng::Stream;
 use kernel::spawn::run_on;
 use kernel::{Io, KvError, Listener, WatchStream, Worker};
+use mvcc::watch::Hub;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Events that may wait for the loop; more requests are refused, peers wait.
 const INBOX: usize = 16_384;
+/// What a fragment may take beyond the largest request, in bytes.
+const FRAGMENT_OVERHEAD: usize = 512 << 10;
 /// How long a read waits for its confirmation before it is asked for again.
 const READ_RETRY: Duration = Duration::from_millis(500);
 /// How often a physical compaction is looked at while a caller waits for it.
@@ -38,6 +41,7 @@ struct Inner {
     config: MemberConfig,
     shared: Arc<Shared>,
     store: mvcc::Store,
+    hub: Hub,
     events: Inbox<Event>,
     lease_ids: Mutex<Stream>,
     /// Held as long as the member lives.
@@ -124,8 +128,15 @@ impl Member {
         Ok(())
     }
 
-    pub(crate) fn open_watch(&self) -> Box<dyn WatchStream> {
-        crate::watch::open(self, self.0.io.clock.clone())
+    /// A stream of watchers. With `require_leader` it ends when this member has been without a leader for too long.
+    pub fn open_watch(&self, require_leader: bool) -> Box<dyn WatchStream> {
+        let inner = &self.0;
+        crate::watch::open(self, &inner.hub, inner.io.clock.clone(), inner.shared.clone(), require_leader)
+    }
+
+    /// What the watchers cost now.
+    pub fn watch_metrics(&self) -> mvcc::watch::Metrics {
+        self.0.hub.metrics()
     }
 }
 
@@ -185,11 +196,13 @@ fn assemble(
         let receiver = snapshot::Receiver::new(format!("{}/state.arriving", config.dir), io.spawn.worker("snapshot"));
         Door::open(&io, &identity, &events, listener, receiver);
     }
+    let hub = hub(&io, &config, store.revision(), draws.next_u64());
     let member = Member(Arc::new(Inner {
         io: io.clone(),
         config: config.clone(),
         shared: shared.clone(),
         store: store.clone(),
+        hub: hub.clone(),
         events: events.clone(),
         lease_ids: Mutex::new(Stream::new(io.seed, "lease ids", config.member_id)),
         _lock: lock,
@@ -207,12 +220,25 @@ fn assemble(
         store,
         consensus,
         identity,
+        hub,
         events,
         quarantine,
         applier,
     };
     start_loop(&io, node, outlet);
     Ok(member)
+}
+
+fn hub(io: &Io, config: &MemberConfig, revision: i64, seed: u64) -> Hub {
+    let options = mvcc::watch::Options {
+        progress_interval: config.progress_interval,
+        fragment_bytes: config.max_request_bytes + FRAGMENT_OVERHEAD,
+        seed,
+        planted: io.planted,
+        probe: io.probe.clone(),
+        ..Default::default()
+    };
+    Hub::new(revision, options)
 }
 
 fn start_loop(io: &Io, node: Node, outlet: Outlet<Event>) {

@@ -24,6 +24,7 @@ use kernel::inbox::{Inbox, Outlet, Woken};
 use kernel::spawn::run_on;
 use kernel::{BoxFuture, Bug, Io, KvError, Worker};
 use mvcc::Response;
+use mvcc::watch::Hub;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,9 +77,12 @@ pub enum Waiter {
     Lease { until: Duration, call: LeaseCall },
 }
 
-struct Pending {
-    until: Duration,
-    reply: Reply,
+/// Somebody who waits for the outcome of a proposal.
+pub struct Pending {
+    /// When to give up.
+    pub(crate) until: Duration,
+    /// Where the outcome goes.
+    pub(crate) reply: Reply,
 }
 
 /// The loop's state.
@@ -91,6 +95,7 @@ pub struct Node {
     pub(crate) persist: Persist,
     pub(crate) links: Links,
     pub(crate) identity: Identity,
+    pub(crate) hub: Hub,
     pub(crate) events: Inbox<Event>,
     pub(crate) state_worker: Arc<dyn Worker>,
     /// Entries up to here were acknowledged by this member and then lost: silent until they are back.
@@ -104,22 +109,24 @@ pub struct Node {
 /// What the loop keeps for itself.
 #[derive(Default)]
 pub struct Run {
-    pending: BTreeMap<u64, Pending>,
+    pub(crate) pending: BTreeMap<u64, Pending>,
     /// Proposals that cannot go in yet: no leader is known, or the state's overlay is full.
-    waiting: VecDeque<(u64, Bytes)>,
-    incarnations: BTreeMap<u64, u64>,
-    next_tick: Duration,
-    flushing: bool,
+    pub(crate) waiting: VecDeque<(u64, Bytes)>,
+    pub(crate) incarnations: BTreeMap<u64, u64>,
+    pub(crate) next_tick: Duration,
+    pub(crate) flushing: bool,
     /// The checkpoint before the last: the log is kept back to it.
-    previous_checkpoint: u64,
-    last_checkpoint: u64,
-    release_wanted: Option<u64>,
+    pub(crate) previous_checkpoint: u64,
+    pub(crate) last_checkpoint: u64,
+    pub(crate) release_wanted: Option<u64>,
     /// Snapshots under way: no entry behind them is forgotten.
-    sending: BTreeMap<u64, u64>,
-    arrived: Option<snapshot::Arrived>,
-    moving: Option<(u64, Duration, oneshot::Sender<Result<(), KvError>>)>,
-    stopping: Option<(Duration, oneshot::Sender<()>)>,
-    role: Option<(Role, u64)>,
+    pub(crate) sending: BTreeMap<u64, u64>,
+    pub(crate) arrived: Option<snapshot::Arrived>,
+    pub(crate) moving: Option<(u64, Duration, oneshot::Sender<Result<(), KvError>>)>,
+    pub(crate) stopping: Option<(Duration, oneshot::Sender<()>)>,
+    pub(crate) role: Option<(Role, u64)>,
+    /// Since when no leader is known.
+    pub(crate) leaderless_since: Option<Duration>,
 }
 
 impl Node {
@@ -185,6 +192,7 @@ impl Node {
         }
         self.persist.retry();
         self.persist.mark_if_idle();
+        self.note_leaderless(now);
         self.expire_waits(now);
         self.expire_leases(now);
         self.retry_lease_calls(now);
@@ -238,122 +246,6 @@ impl Node {
         }
     }
 
-    fn take_proposal(&mut self, request: u64, payload: Bytes, reply: Reply, now: Duration) {
-        if self.persist.is_full() {
-            let _ = reply.send(Err(KvError::no_space()));
-            return;
-        }
-        if self.run.waiting.len() >= WAITING_PROPOSALS {
-            self.io.probe.sometimes("node: refused a proposal because too many wait");
-            let _ = reply.send(Err(KvError::too_many_requests()));
-            return;
-        }
-        let until = now + self.config.request_timeout();
-        self.run.pending.insert(request, Pending { until, reply });
-        self.run.waiting.push_back((request, payload));
-    }
-
-    /// Hands waiting proposals to consensus, as many as it takes.
-    fn admit_waiting(&mut self) {
-        while !self.store.overlay_full() {
-            let Some((request, payload)) = self.run.waiting.pop_front() else { return };
-            if !self.run.pending.contains_key(&request) {
-                continue;
-            }
-            if self.consensus.propose(payload.clone()).is_err() {
-                self.run.waiting.push_front((request, payload));
-                return;
-            }
-        }
-        self.io.probe.sometimes("node: the overlay was full");
-    }
-
-    fn take_read(&mut self, reply: oneshot::Sender<Result<(), KvError>>, now: Duration) {
-        if self.io.planted.is(Bug::ReadFromDeposed) && self.consensus.status().role == Role::Leader {
-            let _ = reply.send(Ok(()));
-            return;
-        }
-        let until = now + self.config.request_timeout();
-        self.reads.arrive(Waiter::Read { until, reply });
-    }
-
-    fn take_lease_call(&mut self, call: LeaseCall, now: Duration) {
-        let status = self.consensus.status();
-        if status.role == Role::Leader {
-            let until = now + self.config.request_timeout();
-            return self.reads.arrive(Waiter::Lease { until, call });
-        }
-        match call.into_remote() {
-            Ok((peer, request)) => self.answer_lease(peer, LeaseAnswer { request, ttl: 0, not_leader: true }),
-            Err(call) => {
-                let until = now + self.config.request_timeout();
-                if let Some(ask) = self.leases.forward(call, until, now) {
-                    self.ask_leader(status.leader, ask);
-                }
-            }
-        }
-    }
-
-    fn ask_leader(&self, leader: u64, ask: LeaseAsk) {
-        if leader != 0 {
-            self.links.send(leader, Body::LeaseAsk(ask));
-        }
-    }
-
-    fn answer_lease(&self, peer: u64, answer: LeaseAnswer) {
-        self.links.send(peer, Body::LeaseAnswer(answer));
-    }
-
-    fn retry_lease_calls(&mut self, now: Duration) {
-        let status = self.consensus.status();
-        if status.role == Role::Leader {
-            for call in self.leases.take_forwarded() {
-                self.take_lease_call(call, now);
-            }
-            return;
-        }
-        for ask in self.leases.overdue(now) {
-            self.ask_leader(status.leader, ask);
-        }
-    }
-
-    fn expire_waits(&mut self, now: Duration) {
-        let lost = self.consensus.status().leader == 0;
-        let late = |lost: bool| if lost { KvError::timeout_leader_failure() } else { KvError::timeout() };
-        // Requests count up, so the oldest are first; those of one turn share a deadline.
-        while let Some(first) = self.run.pending.first_entry() {
-            if first.get().until > now {
-                break;
-            }
-            let _ = first.remove().reply.send(Err(late(lost)));
-        }
-        let over = |waiter: &Waiter| match waiter {
-            Waiter::Read { until, reply } => *until <= now || reply.is_canceled(),
-            Waiter::Lease { until, .. } => *until <= now,
-        };
-        for waiter in self.reads.take_if(over) {
-            match waiter {
-                Waiter::Read { reply, .. } => drop(reply.send(Err(late(lost)))),
-                Waiter::Lease { call, .. } => call.fail(late(lost)),
-            }
-        }
-        self.leases.expire_calls(now, || late(lost));
-        let given_up = |moving: &(u64, Duration, _)| moving.1 <= now;
-        if let Some((_, _, reply)) = self.run.moving.take_if(|moving| given_up(moving)) {
-            let _ = reply.send(Err(KvError::timeout()));
-        }
-    }
-
-    /// Proposes to revoke what has expired. Only a leader's lessor has deadlines.
-    fn expire_leases(&mut self, now: Duration) {
-        for id in self.leases.lessor.expired(now, mvcc_revokes_a_tick(self.config.tick)) {
-            let request = self.shared.next_request();
-            let payload = crate::proposal::Proposal::encode(0, request, &mvcc::Command::lease_revoke(id));
-            // A refused proposal is offered again by the lessor.
-            let _ = self.consensus.propose(payload);
-        }
-    }
-
     fn became_durable(&mut self, durable: crate::persist::Durable) {
         self.consensus.persisted(durable.number);
         self.send(durable.messages);
@@ -398,13 +290,11 @@ impl Node {
             }
             None => None,
         };
-        let early = self.io.planted.is(Bug::AckBeforeSync).then_some(output.number);
         self.persist.add(output, mark);
         for read in output.reads.drain(..) {
             self.reads.confirmed(read.context, read.index);
         }
         self.apply(std::mem::take(&mut output.committed))?;
-        let _ = early;
         Ok(())
     }
 
@@ -414,6 +304,9 @@ impl Node {
         for entry in committed {
             let outcome = self.applier.apply(&self.store, &mut self.consensus, entry).map_err(FatalError::Diverged)?;
             self.leases.applied(&outcome, now);
+            if !outcome.events.is_empty() {
+                self.hub.publish(outcome.revision, &outcome.events);
+            }
             if let Some(pending) = outcome.own_request.and_then(|request| self.run.pending.remove(&request)) {
                 let _ = pending.reply.send(outcome.result);
             }
@@ -423,29 +316,6 @@ impl Node {
         }
         self.answer_reads(now);
         Ok(())
-    }
-
-    fn answer_reads(&mut self, now: Duration) {
-        for waiter in self.reads.ready(self.store.applied()) {
-            match waiter {
-                Waiter::Read { reply, .. } => drop(reply.send(Ok(()))),
-                Waiter::Lease { call, .. } => {
-                    let leads = self.consensus.status().role == Role::Leader;
-                    if let Some((peer, answer)) = self.leases.answer(call, leads, now) {
-                        self.answer_lease(peer, answer);
-                    }
-                }
-            }
-        }
-    }
-
-    fn ask_read_index(&mut self) {
-        let now = self.io.clock.now();
-        if let Some(context) = self.reads.ask(now)
-            && self.consensus.read_index(context).is_err()
-        {
-            self.reads.refused();
-        }
     }
 
     /// Notices a change of role or leader; true when there was one.
@@ -467,164 +337,6 @@ impl Node {
         true
     }
 
-    /// Work that keeps the house small: the state's flushes, the log's old segments, the entries in memory.
-    fn maintain(&mut self) {
-        if !self.run.flushing
-            && let Some(flush) = self.store.flush_wanted()
-        {
-            self.run.flushing = true;
-            let done = run_on(&self.state_worker, move || flush.run());
-            let events = self.events.clone();
-            let report = async move {
-                let gone = || Err(mvcc::Error::Stopped);
-                events.push(Event::Flushed(done.await.unwrap_or_else(gone)));
-            };
-            self.io.spawn.spawn("state", Box::pin(report));
-        }
-        if let Some(index) = self.run.release_wanted
-            && self.persist.release(index)
-        {
-            self.run.release_wanted = None;
-        }
-        self.leave_quarantine();
-        self.forget_entries();
-    }
-
-    /// Once the log reaches again to where it was acknowledged, the member takes part in elections again.
-    fn leave_quarantine(&mut self) {
-        let Some(lost) = self.quarantine else { return };
-        if self.store.applied() >= lost && self.persist.clear_quarantine() {
-            self.io.probe.sometimes("node: a damaged log was repaired from peers");
-            self.quarantine = None;
-            self.consensus.set_silent(false);
-        }
-    }
-
-    /// Forgets entries in memory that no follower is likely to need.
-    fn forget_entries(&mut self) {
-        let status = self.consensus.status();
-        let applied = self.store.applied();
-        let held = applied.saturating_sub(status.first_index);
-        let too_many = held >= 2 * self.config.catch_up_entries;
-        if !too_many && status.log_bytes <= self.config.catch_up_bytes {
-            return;
-        }
-        let keep = if too_many { self.config.catch_up_entries } else { held / 2 };
-        let least = self.run.sending.values().copied().min().unwrap_or(u64::MAX);
-        let index = applied.saturating_sub(keep).min(least);
-        if index >= status.first_index {
-            self.applier.offer_snapshot(&self.store, &mut self.consensus);
-            self.consensus.compact(index);
-        }
-    }
-
-    fn flushed(&mut self, result: Result<(), mvcc::Error>) -> Result<(), FatalError> {
-        self.run.flushing = false;
-        match result {
-            Ok(()) => {
-                let checkpoint = self.store.checkpointed();
-                if checkpoint > self.run.last_checkpoint {
-                    self.run.previous_checkpoint = self.run.last_checkpoint;
-                    self.run.last_checkpoint = checkpoint;
-                    self.run.release_wanted = Some(self.run.previous_checkpoint);
-                }
-                Ok(())
-            }
-            Err(mvcc::Error::Full(_)) => {
-                self.io.probe.sometimes("node: no room for the state");
-                Ok(())
-            }
-            Err(error) => Err(FatalError::State(error.to_string())),
-        }
-    }
-
-    fn send_snapshot(&mut self, message: Message) {
-        let to = message.to;
-        if self.run.sending.contains_key(&to) {
-            return;
-        }
-        self.io.probe.sometimes("node: a follower needs a snapshot");
-        self.run.sending.insert(to, message.snapshot_index());
-        snapshot::send(&self.io, &self.identity, &self.store, &self.events, message);
-    }
-
-    /// A snapshot is here: consensus decides whether it is wanted.
-    fn snapshot_arrived(&mut self, arrived: snapshot::Arrived) {
-        let message = arrived.message.clone();
-        self.run.arrived = Some(arrived);
-        if let Err(error) = self.consensus.step(message) {
-            self.shared.note_refused(error.to_string());
-        }
-    }
-
-    /// Replaces the state by the snapshot that has arrived. The state is durable before the log says so.
-    async fn install(&mut self, index: u64) -> Result<(), FatalError> {
-        let arrived = self.run.arrived.take().filter(|arrived| arrived.index() == index);
-        let Some(arrived) = arrived else {
-            return Err(FatalError::Diverged(format!("told to install a snapshot at index {index} that never arrived")));
-        };
-        let store = self.store.clone();
-        let installed = run_on(&self.state_worker, move || arrived.staged.install(&store)).await;
-        match installed {
-            Some(Ok(())) => {}
-            Some(Err(error)) => return Err(FatalError::State(error.to_string())),
-            None => return Err(FatalError::State("the state's thread has ended".to_string())),
-        }
-        self.applier.installed(&self.store);
-        self.run.last_checkpoint = self.store.checkpointed();
-        self.run.previous_checkpoint = self.run.last_checkpoint;
-        Ok(())
-    }
-
-    fn move_leader(&mut self, to: u64, reply: oneshot::Sender<Result<(), KvError>>, now: Duration) {
-        let status = self.consensus.status();
-        if status.role != Role::Leader {
-            let _ = reply.send(Err(KvError::not_leader()));
-        } else if to == self.config.member_id || !self.config.members.iter().any(|member| member.id == to) {
-            let _ = reply.send(Err(KvError::bad_leader_transferee()));
-        } else {
-            self.consensus.transfer_leader(to);
-            self.run.moving = Some((to, now + 2 * self.config.election_timeout(), reply));
-        }
-    }
-
-    fn begin_stop(&mut self, done: oneshot::Sender<()>, now: Duration) {
-        let status = self.consensus.status();
-        let mut wait = Duration::ZERO;
-        if status.role == Role::Leader {
-            let best = status.peers.iter().filter(|peer| peer.id != self.config.member_id);
-            if let Some(best) = best.max_by_key(|peer| peer.matched) {
-                self.consensus.transfer_leader(best.id);
-                wait = self.config.tick * HAND_OVER_TICKS;
-            }
-        }
-        self.run.stopping = Some((now + wait, done));
-    }
-
-    fn may_stop(&mut self, now: Duration) -> bool {
-        let leads = self.consensus.status().role == Role::Leader;
-        self.run.stopping.as_ref().is_some_and(|(until, _)| (now >= *until || !leads) && !self.run.flushing)
-    }
-
-    /// An orderly end: what is applied goes into a durable checkpoint, so that the next start has nothing to repeat.
-    async fn last_words(&mut self) {
-        for (_, pending) in std::mem::take(&mut self.run.pending) {
-            let _ = pending.reply.send(Err(KvError::stopped()));
-        }
-        for waiter in self.reads.take_if(|_| true) {
-            if let Waiter::Read { reply, .. } = waiter {
-                let _ = reply.send(Err(KvError::stopped()));
-            }
-        }
-        let store = self.store.clone();
-        if let Some(Err(error)) = run_on(&self.state_worker, move || store.checkpoint()).await {
-            self.shared.note(format!("the last checkpoint failed, the log will be read instead: {error}"));
-        }
-        if let Some((_, done)) = self.run.stopping.take() {
-            let _ = done.send(());
-        }
-    }
-
     fn publish_status(&mut self) {
         let raft = self.consensus.status();
         if let Some((to, _, _)) = &self.run.moving
@@ -635,14 +347,4 @@ impl Node {
         }
         self.shared.publish(Status::of(&raft, &self.store, self.persist.is_full()));
     }
-}
-
-/// Revokes that may be proposed in one tick: 1,000 a second, as etcd's.
-fn mvcc_revokes_a_tick(tick: Duration) -> usize {
-    (tick.as_millis() as usize).max(1)
-}
-
-/// A timer that never goes off.
-pub fn never() -> BoxFuture<'static, ()> {
-    Box::pin(std::future::pending())
 }

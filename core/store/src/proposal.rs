@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use mvcc::Command;
-use prost::Message;
 
 /// The payload of a log entry.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -22,12 +21,13 @@ impl Proposal {
     /// Encodes a proposal of `command`.
     pub fn encode(member: u64, request: u64, command: &Command) -> Bytes {
         let command = Bytes::from(command.encode_to_vec());
-        Proposal { member, request, command }.encode_to_vec().into()
+        let proposal = Proposal { member, request, command };
+        prost::Message::encode_to_vec(&proposal).into()
     }
 
     /// Reads an entry's payload. An error here means that this version cannot follow the log.
     pub fn decode(payload: Bytes) -> Result<(Proposal, Command), String> {
-        let proposal = <Proposal as Message>::decode(payload).map_err(|error| format!("unreadable entry: {error}"))?;
+        let proposal = <Proposal as prost::Message>::decode(payload).map_err(|error| format!("unreadable entry: {error}"))?;
         let command = Command::decode(proposal.command.clone()).map_err(|error| format!("unreadable command: {error}"))?;
         Ok((proposal, command))
     }

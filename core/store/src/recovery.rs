@@ -6,6 +6,7 @@
 
 use crate::config::MemberConfig;
 use crate::error::StartError;
+use crate::persist::snapshot_record;
 use consensus::{ConfState, Entry, HardState, Restored, SnapshotMark};
 use kernel::{Bug, Disk, Io};
 use prost::Message as _;
@@ -71,11 +72,14 @@ pub fn recover(io: &Io, config: &MemberConfig) -> Result<Recovery, StartError> {
     }
     // A cluster of one has nobody to repair from.
     let on_damage = if config.members.len() > 1 { OnDamage::Repair } else { OnDamage::Refuse };
-    let (wal, recovered) = Wal::open(disk.clone(), &wal_dir, on_damage, wal_options).map_err(log_error)?;
+    let (mut wal, recovered) = Wal::open(disk.clone(), &wal_dir, on_damage, wal_options).map_err(log_error)?;
     check_owner(config, dir, &recovered.metadata)?;
     let store = open_state(io, config)?;
     if let Some(torn) = &recovered.torn {
-        notes.push(format!("cut a tail of the log that was never acknowledged: {torn}"));
+        notes.push(format!(
+            "cut a tail of the log that was never acknowledged: segment {}, offset {}",
+            torn.segment, torn.offset
+        ));
     }
     if let Some(index) = recovered.quarantine {
         notes.push(format!(
@@ -88,6 +92,12 @@ pub fn recover(io: &Io, config: &MemberConfig) -> Result<Recovery, StartError> {
         None => static_conf(config),
     };
     let restored = join(io, &store, &recovered, conf_state.clone())?;
+    let last = recovered.entries.last().map_or(0, |entry| entry.index);
+    if last < store.applied() {
+        // A snapshot was installed and the process ended before the log knew: what comes next must not leave a gap.
+        let mark = snapshot_record(store.applied(), store.applied_term());
+        wal.save(&[mark], true).map_err(log_error)?;
+    }
     Ok(Recovery { wal, store, restored, quarantine: recovered.quarantine, conf_state, lock, notes })
 }
 

@@ -47,7 +47,7 @@ impl Status {
             leader: raft.leader,
             term: raft.term,
             leads: raft.role == Role::Leader,
-            is_learner: raft.is_learner,
+            is_learner: !raft.voter,
             last_index: raft.last_index,
             committed: raft.commit,
             applied: store.applied(),

@@ -1,0 +1,172 @@
+//! What clients want of the loop: proposals, linearizable reads and lease calls, from their arrival to their answer or to
+//! the moment when they have waited too long.
+
+use crate::frame::{Body, LeaseAnswer, LeaseAsk};
+use crate::lease::LeaseCall;
+use crate::node::{Node, Pending, Reply, Waiter};
+use crate::proposal::Proposal;
+use bytes::Bytes;
+use consensus::Role;
+use futures_channel::oneshot;
+use kernel::{Bug, KvError};
+use mvcc::Command;
+use std::time::Duration;
+
+/// Proposals that may wait for a leader or for room; more are refused as too many.
+const WAITING_PROPOSALS: usize = 5_000;
+/// Revokes that may be proposed in a second, as etcd's.
+const REVOKES_A_SECOND: u128 = 1_000;
+
+impl Node {
+    pub(crate) fn take_proposal(&mut self, request: u64, payload: Bytes, reply: Reply, now: Duration) {
+        if self.persist.is_full() {
+            let _ = reply.send(Err(KvError::no_space()));
+            return;
+        }
+        if self.run.waiting.len() >= WAITING_PROPOSALS {
+            self.io.probe.sometimes("node: refused a proposal because too many wait");
+            let _ = reply.send(Err(KvError::too_many_requests()));
+            return;
+        }
+        let until = now + self.config.request_timeout();
+        self.run.pending.insert(request, Pending { until, reply });
+        self.run.waiting.push_back((request, payload));
+    }
+
+    /// Hands waiting proposals to consensus, as many as it takes.
+    pub(crate) fn admit_waiting(&mut self) {
+        while !self.store.overlay_full() {
+            let Some((request, payload)) = self.run.waiting.pop_front() else { return };
+            if !self.run.pending.contains_key(&request) {
+                continue;
+            }
+            if self.consensus.propose(payload.clone()).is_err() {
+                self.run.waiting.push_front((request, payload));
+                return;
+            }
+        }
+        self.io.probe.sometimes("node: the overlay was full");
+    }
+
+    pub(crate) fn take_read(&mut self, reply: oneshot::Sender<Result<(), KvError>>, now: Duration) {
+        if self.io.planted.is(Bug::ReadFromDeposed) && self.consensus.status().role == Role::Leader {
+            let _ = reply.send(Ok(()));
+            return;
+        }
+        let until = now + self.config.request_timeout();
+        self.reads.arrive(Waiter::Read { until, reply });
+    }
+
+    pub(crate) fn take_lease_call(&mut self, call: LeaseCall, now: Duration) {
+        let status = self.consensus.status();
+        if status.role == Role::Leader {
+            let until = now + self.config.request_timeout();
+            return self.reads.arrive(Waiter::Lease { until, call });
+        }
+        match call.into_remote() {
+            Ok((peer, request)) => self.answer_lease(peer, LeaseAnswer { request, ttl: 0, not_leader: true }),
+            Err(call) => {
+                let until = now + self.config.request_timeout();
+                if let Some(ask) = self.leases.forward(call, until, now) {
+                    self.ask_leader(status.leader, ask);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn ask_leader(&self, leader: u64, ask: LeaseAsk) {
+        if leader != 0 {
+            self.links.send(leader, Body::LeaseAsk(ask));
+        }
+    }
+
+    pub(crate) fn answer_lease(&self, peer: u64, answer: LeaseAnswer) {
+        self.links.send(peer, Body::LeaseAnswer(answer));
+    }
+
+    pub(crate) fn retry_lease_calls(&mut self, now: Duration) {
+        let status = self.consensus.status();
+        if status.role == Role::Leader {
+            for call in self.leases.take_forwarded() {
+                self.take_lease_call(call, now);
+            }
+            return;
+        }
+        for ask in self.leases.overdue(now) {
+            self.ask_leader(status.leader, ask);
+        }
+    }
+
+    /// Streams that asked for a leader end when there has been none for three election timeouts.
+    pub(crate) fn note_leaderless(&mut self, now: Duration) {
+        if self.consensus.status().leader != 0 {
+            self.run.leaderless_since = None;
+            return;
+        }
+        let since = *self.run.leaderless_since.get_or_insert(now);
+        if now >= since + 3 * self.config.election_timeout() {
+            self.hub.cancel_leaderless(KvError::no_leader());
+        }
+    }
+
+    pub(crate) fn expire_waits(&mut self, now: Duration) {
+        let lost = self.consensus.status().leader == 0;
+        let late = |lost: bool| if lost { KvError::timeout_leader_failure() } else { KvError::timeout() };
+        // Requests count up, so the oldest are first; those of one turn share a deadline.
+        while let Some(first) = self.run.pending.first_entry() {
+            if first.get().until > now {
+                break;
+            }
+            let _ = first.remove().reply.send(Err(late(lost)));
+        }
+        let over = |waiter: &Waiter| match waiter {
+            Waiter::Read { until, reply } => *until <= now || reply.is_canceled(),
+            Waiter::Lease { until, .. } => *until <= now,
+        };
+        for waiter in self.reads.take_if(over) {
+            match waiter {
+                Waiter::Read { reply, .. } => drop(reply.send(Err(late(lost)))),
+                Waiter::Lease { call, .. } => call.fail(late(lost)),
+            }
+        }
+        self.leases.expire_calls(now, || late(lost));
+        let given_up = |moving: &(u64, Duration, _)| moving.1 <= now;
+        if let Some((_, _, reply)) = self.run.moving.take_if(|moving| given_up(moving)) {
+            let _ = reply.send(Err(KvError::timeout()));
+        }
+    }
+
+    /// Proposes to revoke what has expired. Only a leader's lessor has deadlines.
+    pub(crate) fn expire_leases(&mut self, now: Duration) {
+        let most = (self.config.tick.as_millis() * REVOKES_A_SECOND / 1_000).max(1) as usize;
+        for id in self.leases.lessor.expired(now, most) {
+            let request = self.shared.next_request();
+            let payload = Proposal::encode(0, request, &Command::lease_revoke(id));
+            // A refused proposal is offered again by the lessor.
+            let _ = self.consensus.propose(payload);
+        }
+    }
+
+    pub(crate) fn answer_reads(&mut self, now: Duration) {
+        for waiter in self.reads.ready(self.store.applied()) {
+            match waiter {
+                Waiter::Read { reply, .. } => drop(reply.send(Ok(()))),
+                Waiter::Lease { call, .. } => {
+                    let leads = self.consensus.status().role == Role::Leader;
+                    if let Some((peer, answer)) = self.leases.answer(call, leads, now) {
+                        self.answer_lease(peer, answer);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn ask_read_index(&mut self) {
+        let now = self.io.clock.now();
+        if let Some(context) = self.reads.ask(now)
+            && self.consensus.read_index(context).is_err()
+        {
+            self.reads.refused();
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Work that keeps a member small and whole: moving values into the B-tree, giving up old log segments, forgetting entries
+//! in memory, sending and installing snapshots, and coming back from a damaged log.
+
+use crate::error::FatalError;
+use crate::node::{Event, Node};
+use crate::snapshot;
+use consensus::Message;
+use kernel::spawn::run_on;
+
+impl Node {
+    /// Work that keeps the house small: the state's flushes, the log's old segments, the entries in memory.
+    pub(crate) fn maintain(&mut self) {
+        if !self.run.flushing
+            && let Some(flush) = self.store.flush_wanted()
+        {
+            self.run.flushing = true;
+            let done = run_on(&self.state_worker, move || flush.run());
+            let events = self.events.clone();
+            let report = async move {
+                let gone = || Err(mvcc::Error::Stopped);
+                events.push(Event::Flushed(done.await.unwrap_or_else(gone)));
+            };
+            self.io.spawn.spawn("state", Box::pin(report));
+        }
+        if let Some(index) = self.run.release_wanted
+            && self.persist.release(index)
+        {
+            self.run.release_wanted = None;
+        }
+        self.leave_quarantine();
+        self.forget_entries();
+    }
+
+    /// Once the log reaches again to where it was acknowledged, the member takes part in elections again.
+    pub(crate) fn leave_quarantine(&mut self) {
+        let Some(lost) = self.quarantine else { return };
+        if self.store.applied() >= lost && self.persist.clear_quarantine() {
+            self.io.probe.sometimes("node: a damaged log was repaired from peers");
+            self.quarantine = None;
+            self.consensus.set_silent(false);
+        }
+    }
+
+    /// Forgets entries in memory that no follower is likely to need.
+    pub(crate) fn forget_entries(&mut self) {
+        let status = self.consensus.status();
+        let applied = self.store.applied();
+        let held = applied.saturating_sub(status.first_index);
+        let too_many = held >= 2 * self.config.catch_up_entries;
+        if !too_many && status.log_bytes as u64 <= self.config.catch_up_bytes {
+            return;
+        }
+        let keep = if too_many { self.config.catch_up_entries } else { held / 2 };
+        let least = self.run.sending.values().copied().min().unwrap_or(u64::MAX);
+        let index = applied.saturating_sub(keep).min(least);
+        if index >= status.first_index {
+            self.applier.offer_snapshot(&self.store, &mut self.consensus);
+            self.consensus.compact(index);
+        }
+    }
+
+    pub(crate) fn flushed(&mut self, result: Result<(), mvcc::Error>) -> Result<(), FatalError> {
+        self.run.flushing = false;
+        match result {
+            Ok(()) => {
+                let checkpoint = self.store.checkpointed();
+                if checkpoint > self.run.last_checkpoint {
+                    self.run.previous_checkpoint = self.run.last_checkpoint;
+                    self.run.last_checkpoint = checkpoint;
+                    self.run.release_wanted = Some(self.run.previous_checkpoint);
+                }
+                Ok(())
+            }
+            Err(mvcc::Error::Full(_)) => {
+                self.io.probe.sometimes("node: no room for the state");
+                Ok(())
+            }
+            Err(error) => Err(FatalError::State(error.to_string())),
+        }
+    }
+
+    pub(crate) fn send_snapshot(&mut self, message: Message) {
+        let to = message.to;
+        if self.run.sending.contains_key(&to) {
+            return;
+        }
+        self.io.probe.sometimes("node: a follower needs a snapshot");
+        self.run.sending.insert(to, message.snapshot_index());
+        snapshot::send(&self.io, &self.identity, &self.store, &self.events, message);
+    }
+
+    /// A snapshot is here: consensus decides whether it is wanted.
+    pub(crate) fn snapshot_arrived(&mut self, arrived: snapshot::Arrived) {
+        let message = arrived.message.clone();
+        self.run.arrived = Some(arrived);
+        if let Err(error) = self.consensus.step(message) {
+            self.shared.note_refused(error.to_string());
+        }
+    }
+
+    /// Replaces the state by the snapshot that has arrived. The state is durable before the log says so.
+    pub(crate) async fn install(&mut self, index: u64) -> Result<(), FatalError> {
+        let arrived = self.run.arrived.take().filter(|arrived| arrived.index() == index);
+        let Some(arrived) = arrived else {
+            return Err(FatalError::Diverged(format!("told to install a snapshot at index {index} that never arrived")));
+        };
+        let store = self.store.clone();
+        let installed = run_on(&self.state_worker, move || arrived.staged.install(&store)).await;
+        match installed {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return Err(FatalError::State(error.to_string())),
+            None => return Err(FatalError::State("the state's thread has ended".to_string())),
+        }
+        self.applier.installed(&self.store);
+        self.hub.reset(self.store.revision());
+        self.run.last_checkpoint = self.store.checkpointed();
+        self.run.previous_checkpoint = self.run.last_checkpoint;
+        Ok(())
+    }
+}
