@@ -1,2 +1,61 @@
-//! Placeholder.
-fn main() {}
+//! `orlop`: etcd and its tools as one program with many names.
+//!
+//! The name under which it was started (a symlink `etcd` or `etcdctl`) picks the program, and otherwise the first argument
+//! does. Each program keeps the flags, variables and exit codes of the one it stands for, and has a file or folder here;
+//! what they share is no more than Go's notations ([`golang`]) and a standard output that survives `| head` ([`output`]).
+#![forbid(unsafe_code)]
+
+#[cfg(orlop_mutations)]
+compile_error!(
+    "orlop must not be built with --cfg orlop_mutations: that cfg plants bugs for the mutation test"
+);
+
+mod etcdctl;
+mod golang;
+mod output;
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+Usage: orlop <program> [arguments]
+
+Programs:
+  etcd      an etcd v3 server
+  etcdctl   a client for any etcd v3 server
+  bench     a load generator for any etcd v3 server
+  node      everything on this machine; with --dev, one member and no configuration
+
+`orlop <program> --help` tells more. A symlink named as a program runs that program.
+";
+
+fn main() -> ExitCode {
+    let mut args: Vec<OsString> = std::env::args_os().collect();
+    let started_as = args.first().map(Path::new).and_then(Path::file_name).map(OsStr::to_os_string);
+    let by_name = started_as.filter(|name| ["etcd", "etcdctl"].iter().any(|known| name == known));
+    let program = match by_name {
+        Some(name) => name,
+        // What follows is the program's own command line, its name first.
+        None if args.len() > 1 => {
+            args.remove(0);
+            args[0].clone()
+        }
+        None => OsString::from("--help"),
+    };
+    match program.to_string_lossy().as_ref() {
+        "etcdctl" => etcdctl::main(args),
+        "--help" | "-h" | "help" => {
+            output::print(USAGE.as_bytes());
+            ExitCode::SUCCESS
+        }
+        "--version" | "-V" | "version" => {
+            output::print_line(concat!("orlop ", env!("CARGO_PKG_VERSION")));
+            ExitCode::SUCCESS
+        }
+        other => {
+            eprintln!("orlop: there is no program {other:?}\n\n{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
