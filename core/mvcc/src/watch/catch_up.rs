@@ -5,11 +5,12 @@
 //! find no room stays where it was. What apply publishes during the pass is after the batch, so such a watcher simply has
 //! another pass to go.
 
-use super::History;
 use super::hub::{Hub, State};
 use super::index::{Index, Kinds, Span, WatcherId};
 use super::queue::{Batch, Delivery, Item};
+use super::{History, HistoryError};
 use kernel::Bug;
+use kernel::kv::KvResult;
 use kernel::watch::Event;
 use std::collections::BTreeMap;
 use std::task::Waker;
@@ -32,25 +33,28 @@ struct Haul {
     events: BTreeMap<i64, Vec<Event>>,
 }
 
-/// One pass over the watchers of `stream`. Reads history without any lock.
-pub(super) fn catch_up(hub: &Hub, stream: u64, history: &dyn History) {
+/// One pass over the watchers of `stream`. Reads history without any lock. An error means that the stream cannot go on.
+pub(super) fn catch_up(hub: &Hub, stream: u64, history: &dyn History) -> KvResult<()> {
     let (published, laggards) = choose(&hub.lock(), stream);
-    let Some(from) = laggards.first().map(|laggard| laggard.next) else { return };
+    let Some(from) = laggards.first().map(|laggard| laggard.next) else { return Ok(()) };
     let compacted = history.compacted_revision();
     if from < compacted {
-        return cancel_compacted(hub, stream, compacted);
+        cancel_compacted(hub, stream, compacted);
+        return Ok(());
     }
     match history.events(from, hub.options().batch_bytes) {
         Ok(read) => {
             let haul = sort_out(&laggards, read, published, hub.options().seed);
             settle(hub, stream, &laggards, haul);
         }
-        Err(compacted) => {
-            assert!(from < compacted.revision, "history refuses {from}, which {compacted:?} keeps");
+        Err(HistoryError::Compacted(compacted)) => {
+            assert!(from < compacted, "history refuses {from}, but keeps {compacted} and later");
             hub.options().probe.sometimes("watch: compacted while a watcher caught up");
-            cancel_compacted(hub, stream, compacted.revision);
+            cancel_compacted(hub, stream, compacted);
         }
+        Err(HistoryError::Failed(error)) => return Err(error),
     }
+    Ok(())
 }
 
 /// The watchers that are furthest behind, those first, and what they have to catch up with.

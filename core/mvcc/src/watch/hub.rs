@@ -46,8 +46,8 @@ pub(super) struct Watcher {
     pub(super) shape: Shape,
     /// The first revision that it asked for.
     start: i64,
-    /// Every event before this revision has been given to it. Kept low while synced and unconcerned: what was published
-    /// while it was in the index counts as given.
+    /// Every event before this revision has been given to it. Not moved while it is synced: what is published meanwhile
+    /// counts as given.
     pub(super) next: i64,
     /// It was synced once and fell behind since.
     pub(super) fell_behind: bool,
@@ -232,7 +232,6 @@ impl State {
         }
         let picks: Vec<usize> =
             group.iter().map(|pair| pair.1).filter(|at| watcher.kinds.wants(&events[*at])).collect();
-        watcher.next = self.revision + 1;
         if picks.is_empty() {
             return None;
         }

@@ -36,9 +36,10 @@ mod tests;
 pub use hub::Hub;
 pub use stream::{Stream, StreamConfig};
 
+use kernel::kv::KvResult;
 use kernel::types::{KeyValue, ResponseHeader};
 use kernel::watch::Event;
-use kernel::{Planted, Probe};
+use kernel::{KvError, Planted, Probe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,17 +50,20 @@ pub trait History: Send + Sync {
 
     /// The events of revisions from `from` on, ascending, each revision whole. As many revisions as fit in `budget_bytes`,
     /// but at least one when there is one; empty when there is none. Holds at least what was published before the call.
-    fn events(&self, from: i64, budget_bytes: usize) -> Result<Vec<(i64, Vec<Event>)>, Compacted>;
+    fn events(&self, from: i64, budget_bytes: usize) -> Result<Vec<(i64, Vec<Event>)>, HistoryError>;
 
-    /// What `key` held just before its change at `mod_revision`; `None` when it held nothing or that was compacted.
-    fn prev_kv(&self, key: &[u8], mod_revision: i64) -> Option<KeyValue>;
+    /// What `key` held just before its change at `mod_revision`; `None` when it held nothing or that was compacted. An
+    /// error ends the stream.
+    fn prev_kv(&self, key: &[u8], mod_revision: i64) -> KvResult<Option<KeyValue>>;
 }
 
-/// Events were asked for from a revision below what is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Compacted {
-    /// The compacted revision.
-    pub revision: i64,
+/// Why events could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HistoryError {
+    /// They were asked for from below this revision, the lowest that is kept. The watchers concerned are told so.
+    Compacted(i64),
+    /// The store could not read. Ends the stream: a gap must never look like silence.
+    Failed(KvError),
 }
 
 /// Makes the header of a response at a revision: the stream knows the revision, its owner the cluster, member and term.

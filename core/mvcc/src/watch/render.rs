@@ -2,6 +2,7 @@
 
 use super::queue::{Delivery, Item};
 use super::{HeaderOf, History};
+use kernel::kv::KvResult;
 use kernel::watch::{Event, EventType, WatchResponse};
 use prost::Message;
 
@@ -11,8 +12,8 @@ pub(super) fn render(
     header: &HeaderOf,
     history: &dyn History,
     fragment_bytes: usize,
-) -> Vec<WatchResponse> {
-    match item {
+) -> KvResult<Vec<WatchResponse>> {
+    let responses = match item {
         Item::Answer { revision, response } => {
             vec![WatchResponse { header: Some(header(revision)), ..response }]
         }
@@ -23,26 +24,27 @@ pub(super) fn render(
             let whole = WatchResponse {
                 header: Some(header(delivery.revision)),
                 watch_id: delivery.watch_id,
-                events: dress(&delivery, history),
+                events: dress(&delivery, history)?,
                 ..Default::default()
             };
             if delivery.shape.fragment { cut(whole, fragment_bytes) } else { vec![whole] }
         }
-    }
+    };
+    Ok(responses)
 }
 
 /// The events with what was there before, for a watcher that asked for it; without, for any other.
-fn dress(delivery: &Delivery, history: &dyn History) -> Vec<Event> {
+fn dress(delivery: &Delivery, history: &dyn History) -> KvResult<Vec<Event>> {
     let mut events = delivery.events();
     for event in &mut events {
         if !delivery.shape.prev_kv {
             event.prev_kv = None;
         } else if event.prev_kv.is_none() && !is_creation(event) {
-            let kv = event.kv.as_ref();
-            event.prev_kv = kv.and_then(|kv| history.prev_kv(&kv.key, kv.mod_revision));
+            let kv = event.kv.as_ref().expect("an event names its key");
+            event.prev_kv = history.prev_kv(&kv.key, kv.mod_revision)?;
         }
     }
-    events
+    Ok(events)
 }
 
 fn is_creation(event: &Event) -> bool {

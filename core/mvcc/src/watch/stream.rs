@@ -85,10 +85,10 @@ impl Stream {
         }
         self.poll_tick(context);
         if self.queue.wants_catch_up() {
-            catch_up(&self.hub, self.id, &*self.config.history);
+            catch_up(&self.hub, self.id, &*self.config.history).map_err(|error| self.fail(error))?;
         }
         match self.queue.pop(context.waker()) {
-            Found::Item(item) => Poll::Ready(Ok(self.render(item))),
+            Found::Item(item) => Poll::Ready(self.render(item)),
             Found::Ended(reason) => Poll::Ready(Err(reason)),
             Found::Nothing => {
                 if self.queue.wants_catch_up() {
@@ -100,7 +100,14 @@ impl Stream {
         }
     }
 
-    fn render(&mut self, item: Item) -> WatchResponse {
+    /// Ends the stream because of a failure of its own.
+    fn fail(&self, error: KvError) -> KvError {
+        self.hub.options().probe.sometimes("watch: history could not be read");
+        self.queue.end(error.clone());
+        error
+    }
+
+    fn render(&mut self, item: Item) -> KvResult<WatchResponse> {
         if let Item::Events(delivery) = &item {
             self.idle.entry(delivery.watch_id).and_modify(|idle| *idle = false);
         }
@@ -110,8 +117,9 @@ impl Stream {
             self.forget_idle(response.watch_id);
         }
         let fragment_bytes = self.hub.options().fragment_bytes;
-        self.parts.extend(render(item, &self.config.header, &*self.config.history, fragment_bytes));
-        self.parts.pop_front().expect("an item renders to at least one response")
+        let rendered = render(item, &self.config.header, &*self.config.history, fragment_bytes);
+        self.parts.extend(rendered.map_err(|error| self.fail(error))?);
+        Ok(self.parts.pop_front().expect("an item renders to at least one response"))
     }
 
     fn create(&mut self, request: WatchCreateRequest) {

@@ -316,6 +316,25 @@ fn the_end_of_a_member_ends_every_stream() {
 }
 
 #[test]
+fn a_store_that_cannot_read_ends_the_streams_that_need_it() {
+    let world = world();
+    world.apply(&[put('a', '1')]);
+    let (mut past, mut before, mut plain) = (world.reader(), world.reader(), world.reader());
+    past.create(want("a", "", 2));
+    before.create(WatchCreateRequest { prev_kv: true, ..want("a", "", 0) });
+    plain.create(want("a", "", 0));
+    world.apply(&[put('a', '2')]);
+    world.break_down();
+    assert_eq!(past.next(), Some(Err(KvError::corrupt())));
+    assert!(before.next().is_some_and(|created| created.is_ok()));
+    assert_eq!(
+        [before.next(), before.next()],
+        [Some(Err(KvError::corrupt())), Some(Err(KvError::corrupt()))]
+    );
+    expect(&mut plain, &["2 0: created", "3 0: a=2@3"]);
+}
+
+#[test]
 fn a_dropped_stream_takes_its_watchers_with_it() {
     let world = narrow(1);
     world.apply(&[put('a', '1')]);

@@ -27,8 +27,28 @@ pub(super) struct World {
 struct WorldState {
     log: BTreeMap<i64, Vec<Event>>,
     compacted: i64,
-    /// What happens while somebody reads history, one change a reading.
-    races: VecDeque<Vec<Change>>,
+    broken: bool,
+    /// What happens while somebody reads history, one revision a reading: the store shows it before the reading (`true`) or
+    /// after it; it is published after it in any case.
+    races: VecDeque<(bool, Vec<Change>)>,
+}
+
+impl WorldState {
+    fn read(&self, from: i64, budget_bytes: usize) -> Result<Vec<(i64, Vec<Event>)>, HistoryError> {
+        if from < self.compacted {
+            return Err(HistoryError::Compacted(self.compacted));
+        }
+        let mut read = Vec::new();
+        let mut bytes = 0;
+        for (revision, events) in self.log.range(from..) {
+            bytes += events.iter().map(prost::Message::encoded_len).sum::<usize>();
+            if bytes > budget_bytes && !read.is_empty() {
+                break;
+            }
+            read.push((*revision, events.clone()));
+        }
+        Ok(read)
+    }
 }
 
 /// A change of one key.
@@ -76,8 +96,17 @@ impl World {
         self.state.lock().unwrap().compacted = revision;
     }
 
-    pub(super) fn race(&self, changes: Vec<Change>) {
-        self.state.lock().unwrap().races.push_back(changes);
+    pub(super) fn race(&self, early: bool, changes: Vec<Change>) {
+        self.state.lock().unwrap().races.push_back((early, changes));
+    }
+
+    /// From now on nothing can be read.
+    pub(super) fn break_down(&self) {
+        self.state.lock().unwrap().broken = true;
+    }
+
+    fn is_broken(&self) -> bool {
+        self.state.lock().unwrap().broken
     }
 
     fn last(&self, key: &[u8], before: i64) -> Option<KeyValue> {
@@ -122,30 +151,26 @@ impl History for World {
         self.state.lock().unwrap().compacted
     }
 
-    fn events(&self, from: i64, budget_bytes: usize) -> Result<Vec<(i64, Vec<Event>)>, Compacted> {
-        let mut read = Vec::new();
-        let mut bytes = 0;
-        let state = self.state.lock().unwrap();
-        if from < state.compacted {
-            return Err(Compacted { revision: state.compacted });
+    fn events(&self, from: i64, budget_bytes: usize) -> Result<Vec<(i64, Vec<Event>)>, HistoryError> {
+        if self.is_broken() {
+            return Err(HistoryError::Failed(KvError::corrupt()));
         }
-        for (revision, events) in state.log.range(from..) {
-            bytes += events.iter().map(prost::Message::encoded_len).sum::<usize>();
-            if bytes > budget_bytes && !read.is_empty() {
-                break;
-            }
-            read.push((*revision, events.clone()));
-        }
-        drop(state);
         let race = self.state.lock().unwrap().races.pop_front();
-        if let Some(changes) = race {
-            self.apply(&changes);
+        let stored = race.map(|(early, changes)| if early { Ok(self.store(&changes)) } else { Err(changes) });
+        let read = self.state.lock().unwrap().read(from, budget_bytes);
+        match stored {
+            Some(Ok((revision, events))) => self.hub.publish(revision, &events),
+            Some(Err(changes)) => self.apply(&changes),
+            None => {}
         }
-        Ok(read)
+        read
     }
 
-    fn prev_kv(&self, key: &[u8], mod_revision: i64) -> Option<KeyValue> {
-        if mod_revision - 1 < self.compacted_revision() { None } else { self.last(key, mod_revision) }
+    fn prev_kv(&self, key: &[u8], mod_revision: i64) -> KvResult<Option<KeyValue>> {
+        if self.is_broken() {
+            return Err(KvError::corrupt());
+        }
+        Ok(if mod_revision - 1 < self.compacted_revision() { None } else { self.last(key, mod_revision) })
     }
 }
 

@@ -10,7 +10,7 @@ use quickcheck::{Arbitrary, Gen, QuickCheck};
 enum Step {
     Apply(Vec<Change>),
     /// Happens while the next batch of history is read.
-    Race(Vec<Change>),
+    Race(bool, Vec<Change>),
     /// Revisions that come by snapshot.
     Install(Vec<Change>),
     /// Compacts so that this many revisions stay.
@@ -49,7 +49,7 @@ impl Arbitrary for Step {
         let stream = u8::arbitrary(g) % 2;
         match u8::arbitrary(g) % 20 {
             0..8 => Step::Apply(changes(g)),
-            8 => Step::Race(changes(g)),
+            8 => Step::Race(bool::arbitrary(g), changes(g)),
             9 => Step::Install(changes(g)),
             10 => Step::Compact(u8::arbitrary(g) % 8),
             11..14 => {
@@ -165,7 +165,7 @@ fn live(steps: Vec<Step>, buffer: u8, batch: u8, probe: &Probe) {
 fn take(step: Step, world: &Arc<World>, clients: &mut [Client; 2]) {
     match step {
         Step::Apply(changes) => world.apply(&changes),
-        Step::Race(changes) => world.race(changes),
+        Step::Race(early, changes) => world.race(early, changes),
         Step::Install(changes) => {
             world.store(&changes);
             world.store(&changes);
