@@ -65,9 +65,8 @@ pub fn recover(io: &Io, config: &MemberConfig) -> Result<Recovery, StartError> {
         let wal = Wal::create(disk.clone(), &wal_dir, metadata(config).encode_to_vec().into(), wal_options)
             .map_err(log_error)?;
         sync_parents(disk, dir).map_err(|error| io_error("sync", dir, &error))?;
-        let conf_state = static_conf(config);
-        let snapshot = SnapshotMark { index: 0, term: 0, conf_state: Some(conf_state.clone()) };
-        let restored = Restored { hard_state: HardState::default(), snapshot, entries: Vec::new(), applied: 0 };
+        let conf_state = found(&store, config)?;
+        let restored = Restored::founding(conf_state.clone());
         return Ok(Recovery { wal, store, restored, quarantine: None, conf_state, lock, notes });
     }
     // A cluster of one has nobody to repair from.
@@ -87,68 +86,60 @@ pub fn recover(io: &Io, config: &MemberConfig) -> Result<Recovery, StartError> {
              until the leader has sent everything again"
         ));
     }
-    let conf_state = match store.conf_state() {
-        Some(bytes) => decode::<ConfState>(bytes, "configuration in the state")?,
-        None => static_conf(config),
-    };
-    let restored = join(io, &store, &recovered, conf_state.clone())?;
-    let last = recovered.entries.last().map_or(0, |entry| entry.index);
-    if last < store.applied() {
+    let conf_state = found(&store, config)?;
+    let (restored, cut) = join(io, &store, &recovered, conf_state.clone())?;
+    if cut {
         // A snapshot was installed and the process ended before the log knew: what comes next must not leave a gap.
-        let mark = snapshot_record(store.applied(), store.applied_term());
-        wal.save(&[mark], true).map_err(log_error)?;
+        wal.save(&[snapshot_record(store.applied(), store.applied_term())], true).map_err(log_error)?;
     }
     Ok(Recovery { wal, store, restored, quarantine: recovered.quarantine, conf_state, lock, notes })
 }
 
-/// Joins the log to the state.
+/// The configuration in force at the applied index. A state that has applied nothing begins as every founder's does.
+fn found(store: &mvcc::Store, config: &MemberConfig) -> Result<ConfState, StartError> {
+    if store.applied() == 0 {
+        let conf_state = static_conf(config);
+        let birth = Restored::founding(conf_state.clone()).snapshot;
+        store.note_applied(birth.index, birth.term, Some(conf_state.encode_to_vec().into()));
+    }
+    let bytes = store.conf_state().ok_or_else(|| StartError::Damaged("the state holds no configuration".to_string()))?;
+    decode::<ConfState>(bytes, "configuration in the state")
+}
+
+/// Joins the log to the state. The second value says that the log is void, because the state is ahead of it.
 fn join(
     io: &Io,
     store: &mvcc::Store,
     recovered: &wal::Recovered,
     conf_state: ConfState,
-) -> Result<Restored, StartError> {
-    let applied = store.applied();
+) -> Result<(Restored, bool), StartError> {
+    let (applied, applied_term) = (store.applied(), store.applied_term());
     let mut hard_state = match &recovered.hard_state {
         Some(bytes) => decode::<HardState>(bytes.clone(), "hard state in the log")?,
-        None => HardState::default(),
+        None => Restored::founding(conf_state.clone()).hard_state,
     };
     if io.planted.is(Bug::VoteTwice) {
         hard_state.vote = 0;
     }
     let entries = recovered.entries.iter().map(|record| decode::<Entry>(record.payload.clone(), "entry in the log"));
-    let entries = entries.collect::<Result<Vec<_>, _>>()?;
-    let first = entries.first().map_or(u64::MAX, |entry| entry.index);
-    let last = entries.last().map_or(0, |entry| entry.index);
-    if last <= applied {
-        // Everything in the log is in the state already (a snapshot was installed): the log begins after it.
-        io.probe.sometimes("recovery: the state is ahead of the log");
-        let snapshot = SnapshotMark { index: applied, term: store.applied_term(), conf_state: Some(conf_state) };
-        return Ok(restored(hard_state, snapshot, Vec::new(), applied));
-    }
+    let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
+    let first = entries.first().map_or(applied + 1, |entry| entry.index);
     if first > applied + 1 {
         return Err(StartError::Damaged(format!(
             "the state holds entries up to {applied}, but the log begins at {first}: entries between them are lost. \
              Remove this member from the cluster, empty its data directory, and add it again"
         )));
     }
-    if first == applied + 1 {
-        let snapshot = SnapshotMark { index: applied, term: store.applied_term(), conf_state: Some(conf_state) };
-        return Ok(restored(hard_state, snapshot, entries, applied));
+    let ends_below = entries.last().is_some_and(|entry| entry.index < applied);
+    let contradicts = entries.iter().any(|entry| entry.index == applied && entry.term != applied_term);
+    let void = ends_below || contradicts || entries.is_empty() && applied > Restored::founding(conf_state.clone()).applied;
+    if void {
+        io.probe.sometimes("recovery: the state is ahead of the log");
+        entries.clear();
     }
-    // The first entry stands for everything before it; the ones after it serve followers that lag.
-    let mut entries = entries.into_iter();
-    let base = entries.next().expect("the log is not empty");
-    let snapshot = SnapshotMark { index: base.index, term: base.term, conf_state: Some(conf_state) };
-    Ok(restored(hard_state, snapshot, entries.collect(), applied))
-}
-
-fn restored(mut hard_state: HardState, snapshot: SnapshotMark, entries: Vec<Entry>, applied: u64) -> Restored {
-    let last = entries.last().map_or(snapshot.index, |entry| entry.index);
-    let last_term = entries.last().map_or(snapshot.term, |entry| entry.term);
-    hard_state.commit = hard_state.commit.clamp(applied.min(last), last);
-    hard_state.term = hard_state.term.max(last_term);
-    Restored { hard_state, snapshot, entries, applied }
+    let snapshot = SnapshotMark { index: applied, term: applied_term, conf_state: Some(conf_state) };
+    hard_state.term = hard_state.term.max(applied_term);
+    Ok((Restored { hard_state, snapshot, entries, applied }, void))
 }
 
 fn lock(disk: &Arc<dyn Disk>, dir: &str) -> Result<Box<dyn std::any::Any + Send + Sync>, StartError> {

@@ -61,7 +61,7 @@ async fn transfer(io: &Io, identity: &Identity, store: &Store, mut message: Mess
     let worker = io.spawn.worker("snapshot reader");
     let from = store.clone();
     let mut reader = run_on(&worker, move || from.snapshot()).await?.ok()?;
-    message.set_snapshot_mark(reader.index(), reader.term());
+    announce(&mut message, &reader);
     connection.sender.send(vec![identity.hello_to(message.to, true)]).await.ok()?;
     loop {
         let (back, chunk) = run_on(&worker, move || next_chunk(reader)).await?;
@@ -75,6 +75,14 @@ async fn transfer(io: &Io, identity: &Identity, store: &Store, mut message: Mess
     match Body::decode(verdict).ok()? {
         Body::SnapshotVerdict(verdict) if verdict.refused.is_empty() => Some(()),
         _ => None,
+    }
+}
+
+/// The state may be newer than the mark with which consensus asked for it; the follower is told what it really gets.
+fn announce(message: &mut Message, reader: &SnapshotReader) {
+    if let Some(mark) = &mut message.snapshot {
+        assert!(reader.index() >= mark.index, "a mark never lies ahead of the state");
+        (mark.index, mark.term) = (reader.index(), reader.term());
     }
 }
 
