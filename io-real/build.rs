@@ -75,23 +75,48 @@ const AUTH: &[Row] = &[
 
 const HEALTH: &[Row] = &[("Check", "HealthCheck", Unary), ("Watch", "HealthCheck", ServerStream)];
 
+/// Package, name and methods of every service.
+const SERVICES: &[(&str, &str, &[Row])] = &[
+    ("etcdserverpb", "KV", KV),
+    ("etcdserverpb", "Watch", WATCH),
+    ("etcdserverpb", "Lease", LEASE),
+    ("etcdserverpb", "Cluster", CLUSTER),
+    ("etcdserverpb", "Maintenance", MAINTENANCE),
+    ("etcdserverpb", "Auth", AUTH),
+    ("grpc.health.v1", "Health", HEALTH),
+];
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    let services = [
-        service("etcdserverpb", "KV", KV),
-        service("etcdserverpb", "Watch", WATCH),
-        service("etcdserverpb", "Lease", LEASE),
-        service("etcdserverpb", "Cluster", CLUSTER),
-        service("etcdserverpb", "Maintenance", MAINTENANCE),
-        service("etcdserverpb", "Auth", AUTH),
-        service("grpc.health.v1", "Health", HEALTH),
-    ];
+    let services: Vec<Service> = SERVICES.iter().map(service).collect();
     Builder::new().build_transport(false).compile(&services);
+    let folder = std::env::var("OUT_DIR").expect("cargo sets it for build scripts");
+    std::fs::write(std::path::Path::new(&folder).join("methods.rs"), table())
+        .expect("the build folder is writable");
 }
 
-fn service(package: &str, name: &str, rows: &[Row]) -> Service {
+/// The rows as a Rust constant, for whoever has to tell methods apart by their path.
+fn table() -> String {
+    let mut table = String::from("pub(crate) const METHODS: &[Method] = &[\n");
+    for (package, service, rows) in SERVICES {
+        for (name, _, kind) in *rows {
+            let kind = match kind {
+                Unary => "unary",
+                ServerStream => "server_stream",
+                BidiStream => "bidi_stream",
+            };
+            let path = format!("/{package}.{service}/{name}");
+            table += &format!(
+                "Method {{ path: {path:?}, service: \"{package}.{service}\", name: {name:?}, kind: {kind:?} }},\n"
+            );
+        }
+    }
+    table + "];\n"
+}
+
+fn service((package, name, rows): &(&str, &str, &[Row])) -> Service {
     let mut service = Service::builder().package(package).name(name);
-    for row in rows {
+    for row in *rows {
         service = service.method(method(row));
     }
     service.build()

@@ -1,9 +1,18 @@
 //! The one crate that touches this machine: each port of `kernel` once, and the edges that clients see.
 //!
-//! [`client`] speaks to any etcd v3 server; [`grpc`] and [`http`] put a member behind etcd's client port, which
-//! [`serve`] listens on. Names of tonic, hyper and tokio's I/O stay inside this crate.
-#![deny(unsafe_code)]
+//! [`client`] speaks to any etcd v3 server. [`server`] listens on etcd's client port and puts a [`served::Served`] member
+//! behind it: gRPC services in `grpc`, plain pages in `http`, told apart in `front`. Names of tonic, hyper and tokio's I/O
+//! stay inside this crate.
+#![forbid(unsafe_code)]
 
 pub mod client;
+mod front;
 mod grpc;
-pub mod ports;
+mod http;
+mod meter;
+mod metrics;
+mod process;
+pub mod served;
+pub mod server;
+mod stopping;
+pub use server::serve;

@@ -6,6 +6,7 @@
 
 use super::calls::stub;
 use super::link::Wire;
+use crate::grpc::REQUIRE_LEADER;
 use crate::grpc::status::into_error;
 use crate::grpc::stubs::{lease_client::LeaseClient, watch_client::WatchClient};
 use futures_util::Stream;
@@ -20,9 +21,6 @@ use wire::{LeaseKeepAliveRequest, LeaseKeepAliveResponse, WatchRequest, WatchRes
 
 /// Requests that may wait for the connection; sending waits for room beyond it.
 const REQUESTS: usize = 128;
-
-/// Ask the server to end the stream when it knows no leader: events would not come, and silence would look like peace.
-const REQUIRE_LEADER: &str = "hasleader";
 
 /// A call with two streams.
 struct Bidi<Out, In> {
@@ -84,6 +82,7 @@ impl ClientWatch {
     pub async fn open(wire: Wire) -> ClientWatch {
         let (requests, outgoing) = mpsc::channel(REQUESTS);
         let mut request = Request::new(Outgoing(outgoing));
+        // Without a leader events would not come, and silence would look like peace.
         request.metadata_mut().insert(REQUIRE_LEADER, tonic::metadata::MetadataValue::from_static("true"));
         let head = async move { stub!(WatchClient, wire).watch(request).await };
         ClientWatch(Bidi { requests, state: start(Box::pin(head)).await })

@@ -1,0 +1,101 @@
+//! The page `/metrics`: Prometheus' text form, with etcd's names, so that existing dashboards and alerts go on working.
+//!
+//! Each metric is one row of a table here; what has no value in this house (Go's runtime, v2 stores) is left out rather
+//! than reported as zero.
+
+use crate::meter::{Meter, head};
+use crate::process;
+use crate::served::{API_VERSION, Served, Standing, Tally};
+use std::fmt::Write;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// The kinds of metric on this page.
+const GAUGE: &str = "gauge";
+const COUNTER: &str = "counter";
+
+/// The whole page.
+pub(crate) fn page(served: &dyn Served, meter: &Meter) -> String {
+    let mut out = String::with_capacity(8 << 10);
+    let standing = served.standing();
+    write_standing(&mut out, &standing);
+    write_tally(&mut out, &standing, &served.tally());
+    row(
+        &mut out,
+        COUNTER,
+        "etcd_server_health_success",
+        "Good answers of /health.",
+        meter.health_successes.load(Relaxed),
+    );
+    row(
+        &mut out,
+        COUNTER,
+        "etcd_server_health_failures",
+        "Bad answers of /health.",
+        meter.health_failures.load(Relaxed),
+    );
+    meter.write(&mut out);
+    for (kind, name, help, value) in process::figures() {
+        head(&mut out, name, kind, help);
+        writeln!(out, "{name} {value}").expect("a string takes everything");
+    }
+    out
+}
+
+fn write_standing(out: &mut String, standing: &Standing) {
+    let leads = standing.leader != 0 && standing.leader == standing.member_id;
+    row(out, GAUGE, "etcd_server_has_leader", "Whether a leader is known.", u64::from(standing.leader != 0));
+    row(out, GAUGE, "etcd_server_is_leader", "Whether this member leads.", u64::from(leads));
+    row(
+        out,
+        GAUGE,
+        "etcd_server_is_learner",
+        "Whether this member does not vote.",
+        u64::from(standing.is_learner),
+    );
+    row(out, GAUGE, "etcd_server_proposals_committed_total", "Highest committed index.", standing.committed);
+    row(out, GAUGE, "etcd_server_proposals_applied_total", "Highest applied index.", standing.applied);
+    row(out, GAUGE, "etcd_server_quota_backend_bytes", "Space quota in bytes.", standing.db_quota);
+    row(out, GAUGE, "etcd_mvcc_db_total_size_in_bytes", "Bytes of the state on disk.", standing.db_size);
+    row(
+        out,
+        GAUGE,
+        "etcd_mvcc_db_total_size_in_use_in_bytes",
+        "Bytes of it in use.",
+        standing.db_size_in_use,
+    );
+    let revision = "etcd_debugging_mvcc_current_revision";
+    row(out, GAUGE, revision, "Newest revision.", standing.revision as u64);
+    let compacted = "etcd_debugging_mvcc_compact_revision";
+    head(out, compacted, GAUGE, "Revision below which history is gone.");
+    writeln!(out, "{compacted} {}", standing.compacted_revision).expect("a string takes everything");
+    labelled(out, "etcd_server_id", "Id of this member.", "server_id", &format!("{:x}", standing.member_id));
+    labelled(
+        out,
+        "etcd_server_version",
+        "Version of etcd whose API is served.",
+        "server_version",
+        API_VERSION,
+    );
+    let minor = API_VERSION.rsplit_once('.').map_or(API_VERSION, |(minor, _)| minor);
+    labelled(out, "etcd_cluster_version", "Version that all members serve.", "cluster_version", minor);
+}
+
+fn write_tally(out: &mut String, standing: &Standing, tally: &Tally) {
+    let pending = tally.proposals.saturating_sub(tally.proposals_ended);
+    row(out, COUNTER, "etcd_server_leader_changes_seen_total", "Leader changes seen.", tally.leader_changes);
+    row(out, COUNTER, "etcd_server_proposals_failed_total", "Proposals that failed.", tally.proposals_failed);
+    row(out, GAUGE, "etcd_server_proposals_pending", "Proposals under way.", pending);
+    let alarm = "etcd_server_no_space";
+    row(out, GAUGE, alarm, "Whether writes are refused for want of space.", u64::from(standing.no_space));
+}
+
+fn row(out: &mut String, kind: &str, name: &str, help: &str, value: u64) {
+    head(out, name, kind, help);
+    writeln!(out, "{name} {value}").expect("a string takes everything");
+}
+
+/// A gauge that is always 1 and says something by its label.
+fn labelled(out: &mut String, name: &str, help: &str, label: &str, value: &str) {
+    head(out, name, GAUGE, help);
+    writeln!(out, "{name}{{{label}=\"{value}\"}} 1").expect("a string takes everything");
+}

@@ -1,0 +1,85 @@
+//! What Linux says about this process, under the names that every Prometheus client library uses.
+
+use rustix::process::{Resource, getrlimit};
+use std::fs;
+
+/// Clock ticks a second in /proc; a constant of Linux's user interface.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Kind, name, help and value of each figure that could be read.
+pub(crate) fn figures() -> Vec<(&'static str, &'static str, &'static str, f64)> {
+    let mut figures = Vec::new();
+    let mut add = |kind, name, help, value: Option<f64>| {
+        if let Some(value) = value {
+            figures.push((kind, name, help, value));
+        }
+    };
+    let stat = Stat::read();
+    let stat = stat.as_ref();
+    let max_fds = getrlimit(Resource::Nofile).current.map(|limit| limit as f64);
+    let open_fds = fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as f64);
+    let start = stat.and_then(|stat| Some(boot_time()? + stat.start_seconds));
+    let cpu = stat.map(|stat| stat.cpu_seconds);
+    let resident = stat.map(|stat| stat.resident_pages * rustix::param::page_size() as f64);
+    add("counter", "process_cpu_seconds_total", "User and system CPU time spent.", cpu);
+    add("gauge", "process_max_fds", "Most file descriptors it may open.", max_fds);
+    add("gauge", "process_open_fds", "File descriptors open.", open_fds);
+    add("gauge", "process_resident_memory_bytes", "Memory resident.", resident);
+    add("gauge", "process_virtual_memory_bytes", "Memory mapped.", stat.map(|stat| stat.virtual_bytes));
+    add("gauge", "process_start_time_seconds", "Start, in seconds since 1970.", start);
+    figures
+}
+
+/// The fields used of /proc/self/stat.
+struct Stat {
+    cpu_seconds: f64,
+    start_seconds: f64,
+    virtual_bytes: f64,
+    resident_pages: f64,
+}
+
+impl Stat {
+    fn read() -> Option<Stat> {
+        Stat::parse(&fs::read_to_string("/proc/self/stat").ok()?)
+    }
+
+    /// The second field is the program's name in brackets and may hold anything, so counting starts behind it, at field 3.
+    fn parse(text: &str) -> Option<Stat> {
+        let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+        let field = |number: usize| fields.get(number - 3)?.parse::<f64>().ok();
+        Some(Stat {
+            cpu_seconds: (field(14)? + field(15)?) / TICKS_PER_SECOND,
+            start_seconds: field(22)? / TICKS_PER_SECOND,
+            virtual_bytes: field(23)?,
+            resident_pages: field(24)?,
+        })
+    }
+}
+
+/// When the machine started, in seconds since 1970.
+fn boot_time() -> Option<f64> {
+    let text = fs::read_to_string("/proc/stat").ok()?;
+    text.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_a_size_and_an_age() {
+        let figures = figures();
+        assert_eq!(figures.len(), 6, "{figures:?}");
+        let value = |name| figures.iter().find(|figure| figure.1 == name).unwrap().3;
+        assert!(value("process_resident_memory_bytes") > 1e6);
+        assert!(value("process_start_time_seconds") > 1.5e9);
+        assert!(value("process_open_fds") >= 3.0);
+    }
+
+    #[test]
+    fn a_program_name_may_hold_brackets_and_spaces() {
+        let tail = (3..=24).map(|number| number.to_string()).collect::<Vec<_>>().join(" ");
+        let stat = Stat::parse(&format!("1 (a) b (c)) {tail}")).unwrap();
+        assert_eq!((stat.cpu_seconds, stat.resident_pages), (0.29, 24.0));
+    }
+}

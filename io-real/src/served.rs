@@ -1,0 +1,95 @@
+//! What the edge needs of a member beyond the Kv port: who it is, how it stands, and what operators ask of it.
+//!
+//! A trait, so that the edge can be tested with a member that is told what to answer.
+
+use kernel::kv::KvResult;
+use kernel::{BoxFuture, Kv, WatchStream};
+
+/// The version of etcd whose API is served: what Status and `/version` say, and what clients switch features on by.
+pub const API_VERSION: &str = "3.7.0";
+
+/// How a member stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Its cluster.
+    pub cluster_id: u64,
+    /// Its id.
+    pub member_id: u64,
+    /// The leader it knows, 0 for none.
+    pub leader: u64,
+    /// Its term.
+    pub term: u64,
+    /// Whether it does not vote.
+    pub is_learner: bool,
+    /// The highest index that it knows to be committed.
+    pub committed: u64,
+    /// The highest index that it has applied.
+    pub applied: u64,
+    /// The store's revision.
+    pub revision: i64,
+    /// The revision below which history is gone.
+    pub compacted_revision: i64,
+    /// Bytes of the state on disk.
+    pub db_size: u64,
+    /// Bytes of it in use.
+    pub db_size_in_use: u64,
+    /// Most bytes that it may take; 0 for no limit.
+    pub db_quota: u64,
+    /// Whether writes are refused for want of space.
+    pub no_space: bool,
+}
+
+/// What a member has counted since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Leader changes seen.
+    pub leader_changes: u64,
+    /// Proposals made.
+    pub proposals: u64,
+    /// Proposals that have an outcome.
+    pub proposals_ended: u64,
+    /// Proposals that ended in an error.
+    pub proposals_failed: u64,
+    /// Linearizable reads.
+    pub reads: u64,
+    /// Reads from this member's own state.
+    pub serializable_reads: u64,
+}
+
+/// The outcome of hashing the keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyHash {
+    /// The hash.
+    pub hash: u32,
+    /// The compacted revision that it starts from.
+    pub compact_revision: i64,
+    /// The revision that it ends at.
+    pub hash_revision: i64,
+}
+
+/// A member behind the edge.
+pub trait Served: Kv {
+    /// How it stands now.
+    fn standing(&self) -> Standing;
+
+    /// The leader it knows, 0 for none. Asked with many calls, so cheaper than the whole standing.
+    fn leader(&self) -> u64;
+
+    /// A new stream of watchers. With `require_leader` it ends when there has been no leader for too long.
+    fn open_watch(&self, require_leader: bool) -> BoxFuture<'_, KvResult<Box<dyn WatchStream>>>;
+
+    /// What it has counted.
+    fn tally(&self) -> Tally;
+
+    /// The members; confirmed by a quorum if `linearizable`.
+    fn members(&self, linearizable: bool) -> BoxFuture<'_, KvResult<Vec<wire::Member>>>;
+
+    /// Hash over the keys up to `revision`, 0 for the newest.
+    fn hash_kv(&self, revision: i64) -> BoxFuture<'_, KvResult<KeyHash>>;
+
+    /// Hash over the whole store.
+    fn hash(&self) -> BoxFuture<'_, KvResult<u32>>;
+
+    /// Hands leadership to `target`; ready when it has gone there.
+    fn move_leader(&self, target: u64) -> BoxFuture<'_, KvResult<()>>;
+}
