@@ -118,7 +118,9 @@ fn settle(hub: &Hub, stream: u64, laggards: &[Laggard], mut haul: Haul) {
     let mut wakers = Vec::new();
     for laggard in laggards {
         let place = (laggard.next, laggard.watch);
-        if haul.until < laggard.next || !entry.lagging.contains(&place) {
+        // Only the stream's owner, whose pass this is, moves or ends a watcher that lags.
+        assert!(entry.lagging.contains(&place), "watcher {} lags where it was found", laggard.watch);
+        if haul.until < laggard.next {
             continue;
         }
         let watcher = entry.watchers.get_mut(&laggard.watch).expect("one that lags exists");

@@ -150,6 +150,14 @@ impl Hub {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// Ends a stream that nobody reads any more.
+    pub(super) fn close(&self, stream: u64) {
+        // A broken lock means that a panic is under way, and a second one would hide it.
+        if let Ok(mut state) = self.0.state.lock() {
+            state.close(stream);
+        }
+    }
+
     pub(super) fn options(&self) -> &Options {
         &self.0.options
     }

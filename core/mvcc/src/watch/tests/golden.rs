@@ -360,14 +360,44 @@ fn unread_answers_have_a_bound() {
     assert_eq!(reader.drain().len(), 16_384);
 }
 
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_long_history_of_others_is_read_a_batch_a_turn() {
+    let world = World::new(Options { batch_bytes: 1, ..Options::default() });
+    for value in ['1', '2', '3'] {
+        world.apply(&[put('a', value)]);
+    }
+    let mut reader = world.reader();
+    reader.create(want("x", "", 2));
+    expect_created(&mut reader);
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = Waker::from(count.clone());
+    let mut turns = 0;
+    while world.hub.metrics().lagging > 0 {
+        let before = count.0.load(Ordering::Relaxed);
+        assert!(reader.0.poll_response(&mut Context::from_waker(&waker)).is_pending());
+        turns += 1;
+        let woken = count.0.load(Ordering::Relaxed) - before;
+        assert_eq!(woken, world.hub.metrics().lagging, "it comes back by itself until it is synced");
+    }
+    assert_eq!(turns, 2, "three batches, the first of them beside the answer");
+}
+
+/// Takes just the answer to the first creation.
+fn expect_created(reader: &mut Reader) {
+    let answer = reader.next().unwrap().unwrap();
+    assert_eq!(show(&answer).split(' ').next_back(), Some("created"));
+}
+
 #[test]
 fn whoever_waits_is_woken() {
-    struct Count(AtomicUsize);
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
     let world = world();
     let mut reader = world.reader();
     reader.create(want("a", "", 0));
