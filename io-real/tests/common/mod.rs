@@ -1,6 +1,9 @@
 //! What the tests of this crate share: a real etcd as a child process, and ports that are free.
 #![allow(dead_code)]
 
+pub mod fake;
+pub mod relay;
+pub mod served;
 pub mod suite;
 
 use std::net::TcpListener;
