@@ -10,6 +10,7 @@ compile_error!(
     "orlop must not be built with --cfg orlop_mutations: that cfg plants bugs for the mutation test"
 );
 
+mod bench;
 mod etcdctl;
 mod golang;
 mod output;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
     };
     match program.to_string_lossy().as_ref() {
         "etcdctl" => etcdctl::main(args),
+        "bench" => bench::main(args),
         "--help" | "-h" | "help" => {
             output::print(USAGE.as_bytes());
             ExitCode::SUCCESS
