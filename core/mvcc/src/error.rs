@@ -26,9 +26,14 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Io(error) => write!(f, "the state file failed: {error}: check the disk, then start again"),
-            Error::Full(error) => write!(f, "no room for the state file: {error}: free space in the data directory"),
+            Error::Full(error) => {
+                write!(f, "no room for the state file: {error}: free space in the data directory")
+            }
             Error::Damaged(what) => {
-                write!(f, "the state file is damaged: {what}: remove the member's state, it is fetched from its peers")
+                write!(
+                    f,
+                    "the state file is damaged: {what}: remove the member's state, it is fetched from its peers"
+                )
             }
             Error::BadSnapshot(what) => write!(f, "a snapshot was refused: {what}"),
             Error::Version(what) => write!(f, "the state file cannot be read: {what}"),

@@ -20,12 +20,40 @@
 //! This crate does not know about consensus, the log, time, or who asks.
 #![forbid(unsafe_code)]
 
-pub mod command;
-pub mod error;
+// From what the rest stands on to what is used.
+mod backend;
+mod file;
+mod hash;
+mod index;
+mod leases;
+mod options;
+mod overlay;
 mod revision;
 mod row;
+
+mod fetch;
+mod state;
+
+mod apply;
+mod compare;
+mod plan;
+mod range;
+
+mod flush;
+mod hash_kv;
+mod history;
+pub mod snapshot;
+mod store;
+
+pub mod command;
+pub mod error;
 pub mod watch;
 
 pub use command::{Applied, Command, Response};
 pub use error::Error;
-pub use revision::Revision;
+pub use flush::Flush;
+pub use hash_kv::HashKv;
+pub use history::HistoryError;
+pub use options::Options;
+pub use snapshot::{SnapshotReader, SnapshotWriter, Staged};
+pub use store::{Lease, Sizes, Store};

@@ -73,10 +73,10 @@ impl Row {
         KeyValue::decode(self.0.slice(HEAD..)).expect("a row's CRC covers its encoding")
     }
 
-    /// The change that the row, stored at `at`, was.
-    pub fn event(&self, at: Revision) -> Event {
+    /// The change that the row, of revision `main`, was.
+    pub fn event(&self, main: i64) -> Event {
         let mut kv = self.key_value();
-        kv.mod_revision = at.main;
+        kv.mod_revision = main;
         let kind = if self.is_tombstone() { EventType::Delete } else { EventType::Put };
         Event { r#type: kind as i32, kv: Some(kv), prev_kv: None }
     }

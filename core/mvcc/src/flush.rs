@@ -1,0 +1,152 @@
+//! Flushes: what memory has and the file has not, moved there in one durable transaction.
+//!
+//! A flush takes, under the lock, all rows of the overlay (shared, not copied), the leases that changed, some of the rows that
+//! compaction has doomed, and what they add up to. It then writes without any lock that readers or apply need, and takes the
+//! lock once more to drop from the overlay what the file now has durably. Whatever happens on the way, memory still has
+//! it: a full disk costs nothing but time. redb refuses all further work after a failed verb; so after `Full` the file
+//! is opened anew, at its last checkpoint, and the next flush brings all of it again.
+
+use crate::Error;
+use crate::file::{Meta, ROWS, StateFile, save_leases, save_meta};
+use crate::overlay::Part;
+use crate::revision::Revision;
+use crate::state::{Shared, State};
+use redb::WriteTransaction;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Doomed rows that one flush removes.
+const REMOVE_MOST: usize = 10_000;
+/// Notes of the index that are pruned when a flush is taken: bounds the time under the lock to about a millisecond.
+const PRUNE_MOST: usize = 2_000;
+/// What an unsaved lease counts, in bytes.
+const LEASE_COST: usize = 64;
+
+/// Work for a worker. At most one is under way; one that is dropped without being run has done nothing.
+pub struct Flush {
+    shared: Arc<Shared>,
+    file: Arc<StateFile>,
+    parts: Vec<Arc<Part>>,
+    leases: BTreeMap<i64, Option<i64>>,
+    doomed: Vec<Revision>,
+    meta: Meta,
+    epoch: u64,
+    saved: bool,
+}
+
+/// Takes a flush if `always`, or if there is enough to do for one; none while another is under way.
+pub(crate) fn take(shared: &Arc<Shared>, always: bool) -> Option<Flush> {
+    if !worthwhile(shared, always, &shared.read()) {
+        return None;
+    }
+    let mut state = shared.write();
+    if !worthwhile(shared, always, &state) {
+        return None;
+    }
+    let state = &mut *state;
+    let mut dropped = Vec::new();
+    let pruned = state.index.prune(PRUNE_MOST, &mut dropped);
+    state.doomed.extend(dropped);
+    let doomed: Vec<_> = state.doomed.drain(..state.doomed.len().min(REMOVE_MOST)).collect();
+    if pruned && state.doomed.is_empty() {
+        state.meta.removed = state.meta.compacted;
+    }
+    state.flushing = true;
+    Some(Flush {
+        shared: shared.clone(),
+        file: state.file.clone(),
+        parts: state.overlay.seal(),
+        leases: state.leases.unsaved().clone(),
+        doomed,
+        meta: state.meta.clone(),
+        epoch: state.epoch,
+        saved: false,
+    })
+}
+
+fn worthwhile(shared: &Shared, always: bool, state: &State) -> bool {
+    let behind = state.overlay.bytes() + LEASE_COST * state.leases.unsaved().len();
+    let budget = usize::try_from(shared.options.checkpoint_bytes).unwrap_or(usize::MAX);
+    let compacting = state.meta.removed < state.meta.compacted;
+    let wanted = behind >= budget.min(shared.options.overlay_bytes / 2).max(1) || compacting;
+    let changed = state.checkpointed < state.meta.applied || state.removed < state.meta.compacted;
+    !state.flushing && (wanted || always && changed)
+}
+
+impl Flush {
+    /// Writes to the file, and returns when it is durable. Blocks; waits for no lock that apply or readers hold for long.
+    /// After [`Error::Full`] the next flush tries again; after any other error the replica must stop.
+    pub fn run(mut self) -> Result<(), Error> {
+        let _only = self.shared.flushing();
+        let freed = match self.save() {
+            Ok(freed) => freed,
+            Err(error) => {
+                if matches!(error, Error::Full(_)) {
+                    self.reopen()?;
+                }
+                return Err(error);
+            }
+        };
+        self.saved = true;
+        let mut state = self.shared.write();
+        if state.epoch == self.epoch {
+            state.overlay.release(self.parts.len());
+            state.leases.saved(&self.leases);
+            state.checkpointed = self.meta.applied;
+            state.removed = self.meta.removed;
+            state.row_bytes -= freed;
+        }
+        Ok(())
+    }
+
+    /// Bytes of rows that were removed.
+    fn save(&self) -> Result<u64, Error> {
+        let txn = self.file.write()?;
+        let freed = self.save_rows(&txn)?;
+        save_leases(&txn, self.leases.iter().map(|(id, ttl)| (*id, *ttl)))?;
+        save_meta(&txn, &self.meta)?;
+        txn.commit()?;
+        Ok(freed)
+    }
+
+    fn save_rows(&self, txn: &WriteTransaction) -> Result<u64, Error> {
+        let mut table = txn.open_table(ROWS)?;
+        for (at, row) in self.parts.iter().flat_map(|part| part.iter()) {
+            table.insert(&at.to_key(), &row.bytes()[..])?;
+        }
+        let mut freed = 0;
+        for at in &self.doomed {
+            if let Some(row) = table.remove(&at.to_key())? {
+                freed += (row.value().len() + crate::row::OVERHEAD) as u64;
+            }
+        }
+        Ok(freed)
+    }
+
+    /// Puts the file as its last checkpoint left it in the place of the one that failed.
+    fn reopen(&self) -> Result<(), Error> {
+        self.shared.options.probe.sometimes("mvcc: the state file was full");
+        self.file.fence();
+        let file = StateFile::open(&*self.shared.disk, &self.shared.path, self.shared.options.cache_bytes)?;
+        let mut state = self.shared.write();
+        if state.epoch == self.epoch {
+            state.file = Arc::new(file);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Flush {
+    /// Gives back what was not removed, and lets the next flush be taken.
+    fn drop(&mut self) {
+        let mut state = self.shared.write();
+        if state.epoch != self.epoch {
+            return;
+        }
+        state.flushing = false;
+        if !self.saved {
+            state.meta.removed = state.removed;
+            state.doomed.extend(self.doomed.drain(..));
+        }
+    }
+}

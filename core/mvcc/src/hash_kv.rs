@@ -1,0 +1,117 @@
+//! HashKV: etcd's digest of history up to a revision, bit for bit.
+//!
+//! CRC-32C over the word `key`, then, in order of revision, each row's key and encoded KeyValue as etcd stores them: the key is
+//! `main (8, big-endian) | '_' | sub (8, big-endian)`, with a `t` behind it for a delete. Two members that compacted at
+//! different times must still agree, so of what lies at or before the compacted revision only those rows count that are
+//! visible at the hashed revision. Where that leaves none, etcd counts what compaction left on its disk, which is
+//! what was visible at the compacted revision; so do we.
+
+use crate::Error;
+use crate::file::{StateFile, scan_rows};
+use crate::overlay::Part;
+use crate::revision::Revision;
+use crate::row::Row;
+use crate::state::{Shared, State};
+use kernel::KvError;
+use redb::ReadTransaction;
+use std::sync::Arc;
+
+/// The digest, and of what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashKv {
+    /// CRC-32C.
+    pub hash: u32,
+    /// The compacted revision; -1 when nothing was ever compacted.
+    pub compact_revision: i64,
+    /// The revision up to which history was hashed.
+    pub hash_revision: i64,
+}
+
+/// All rows as they are at one moment, readable without a lock. The view goes before the file.
+pub(crate) struct Pinned {
+    view: ReadTransaction,
+    parts: Vec<Arc<Part>>,
+    first_in_memory: Option<Revision>,
+    _file: Arc<StateFile>,
+}
+
+impl State {
+    /// Pins every row.
+    pub fn pin(&self) -> Result<Pinned, Error> {
+        let (view, parts) = (self.file.read()?, self.overlay.hold());
+        Ok(Pinned { view, parts, first_in_memory: self.overlay.first(), _file: self.file.clone() })
+    }
+}
+
+impl Pinned {
+    /// Calls `each` for the rows from `from` on, in order, until it says stop (false).
+    pub fn scan(
+        &self,
+        from: Revision,
+        mut each: impl FnMut(Revision, &Row) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        let mut more = true;
+        scan_rows(&self.view, from, |at, row| {
+            if self.first_in_memory.is_some_and(|first| at >= first) {
+                return Ok(false);
+            }
+            more = each(at, &row)?;
+            Ok(more)
+        })?;
+        for part in &self.parts {
+            for (at, row) in &part[part.partition_point(|(at, _)| *at < from)..] {
+                if !more {
+                    return Ok(());
+                }
+                more = each(*at, row)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// See [`Store::hash_kv`](crate::Store::hash_kv).
+pub(crate) fn hash_kv(shared: &Shared, revision: i64) -> Result<HashKv, KvError> {
+    let hashed = shared.steadily(|| {
+        let (hash_revision, compact_revision, kept, pinned) = {
+            let state = shared.read();
+            match state.readable(revision) {
+                Ok(at) => (at, state.meta.compacted, kept(&state, at), state.pin()?),
+                Err(refused) => return Ok(Err(refused)),
+            }
+        };
+        let mut hash = crc32c::crc32c(b"key");
+        pinned.scan(Revision::default(), |at, row| {
+            if at.main > hash_revision {
+                return Ok(false);
+            }
+            if at.main > compact_revision || kept.binary_search(&at).is_ok() {
+                hash = fold(hash, at, row);
+            }
+            Ok(true)
+        })?;
+        Ok(Ok(HashKv { hash, compact_revision, hash_revision }))
+    });
+    hashed.unwrap_or_else(|error| Err(shared.report(&error)))
+}
+
+/// The rows at or before the compacted revision that count, sorted.
+fn kept(state: &State, at: i64) -> Vec<Revision> {
+    let compacted = state.meta.compacted;
+    let mut kept: Vec<_> = state.index.kept(at).collect();
+    if kept.is_empty() {
+        kept = state.index.kept(compacted).collect();
+    }
+    kept.retain(|row| row.main <= compacted);
+    kept.sort_unstable();
+    kept
+}
+
+fn fold(hash: u32, at: Revision, row: &Row) -> u32 {
+    let mut key = [b't'; 18];
+    key[..8].copy_from_slice(&at.main.to_be_bytes());
+    key[8] = b'_';
+    key[9..17].copy_from_slice(&u64::from(at.sub).to_be_bytes());
+    let len = if row.is_tombstone() { 18 } else { 17 };
+    crc32c::crc32c_append(crc32c::crc32c_append(hash, &key[..len]), row.payload())
+}

@@ -1,0 +1,184 @@
+//! The receiving side of a snapshot.
+
+use super::{CHUNK_HEAD, Kind};
+use crate::Error;
+use crate::file::{
+    Meta, ROWS, StateFile, building, checked, lease_ttl, remove_unfinished, save_leases, save_meta,
+};
+use crate::revision::{KEY_LEN, Revision};
+use crate::state::State;
+use crate::store::Store;
+use kernel::Disk;
+use redb::WriteTransaction;
+use std::sync::Arc;
+
+/// Page cache while a snapshot is written, in bytes: rows come in order, so little of it is needed.
+const CACHE_BYTES: usize = 16 << 20;
+
+/// Takes chunks in order. All verbs block. What is dropped unfinished is removed by the next writer, or the next start.
+pub struct SnapshotWriter {
+    disk: Arc<dyn Disk>,
+    path: String,
+    /// One transaction for all of it: there is nothing to be seen before the end. It goes before the file.
+    txn: WriteTransaction,
+    file: StateFile,
+    number: u32,
+    head: Option<Meta>,
+    last: Revision,
+    rows: u64,
+    leases: u64,
+    ended: bool,
+}
+
+/// A snapshot that has arrived whole and is durable, but not in use.
+pub struct Staged {
+    disk: Arc<dyn Disk>,
+    path: String,
+    head: Meta,
+}
+
+fn refused(what: impl Into<String>) -> Error {
+    Error::BadSnapshot(what.into())
+}
+
+impl SnapshotWriter {
+    /// A writer beside the state at `path`.
+    pub fn new(disk: Arc<dyn Disk>, path: &str) -> Result<Self, Error> {
+        remove_unfinished(&*disk, path)?;
+        let file = StateFile::open(&*disk, &building(path), CACHE_BYTES)?;
+        Ok(SnapshotWriter {
+            disk,
+            path: path.to_string(),
+            txn: file.write()?,
+            file,
+            number: 0,
+            head: None,
+            last: Revision::default(),
+            rows: 0,
+            leases: 0,
+            ended: false,
+        })
+    }
+
+    /// Takes the next chunk.
+    pub fn write(&mut self, chunk: &[u8]) -> Result<(), Error> {
+        let mut items = self.open_chunk(chunk)?;
+        while !items.is_empty() {
+            let (kind, body, rest) = split_item(items).ok_or_else(|| refused("an item is cut short"))?;
+            if self.ended || (self.head.is_none() != (kind == Kind::Head)) {
+                return Err(refused(format!("{kind:?} is out of place in chunk {}", self.number)));
+            }
+            match kind {
+                Kind::Head => {
+                    self.head = Some(Meta::from_bytes(body).map_err(|error| refused(error.to_string()))?)
+                }
+                Kind::Lease => self.write_lease(body)?,
+                Kind::Row => self.write_row(body)?,
+                Kind::End => self.end(body)?,
+            }
+            items = rest;
+        }
+        self.number += 1;
+        Ok(())
+    }
+
+    /// The items of a chunk that is whole and the next.
+    fn open_chunk<'a>(&self, chunk: &'a [u8]) -> Result<&'a [u8], Error> {
+        let damaged = || refused(format!("chunk {} does not match its checksum", self.number));
+        let (head, items) = chunk.split_at_checked(CHUNK_HEAD).ok_or_else(damaged)?;
+        let (crc, number) = head.split_at(4);
+        if crc != crc32fast::hash(&chunk[4..]).to_le_bytes() {
+            return Err(damaged());
+        }
+        if number != self.number.to_le_bytes() {
+            return Err(refused(format!("chunk {} was expected, {number:?} came", self.number)));
+        }
+        Ok(items)
+    }
+
+    fn write_lease(&mut self, body: &[u8]) -> Result<(), Error> {
+        let (id, ttl) = body.split_at_checked(8).ok_or_else(|| refused("a lease is cut short"))?;
+        let id = i64::from_le_bytes(id.try_into().expect("eight bytes"));
+        let ttl = lease_ttl(id, ttl).map_err(|error| refused(error.to_string()))?;
+        self.leases += 1;
+        save_leases(&self.txn, [(id, Some(ttl))])
+    }
+
+    fn write_row(&mut self, body: &[u8]) -> Result<(), Error> {
+        let (key, bytes) =
+            body.split_first_chunk::<KEY_LEN>().ok_or_else(|| refused("a row is cut short"))?;
+        let (at, _) = checked(key, bytes).map_err(|error| refused(error.to_string()))?;
+        if at <= self.last {
+            return Err(refused(format!("row {}.{} is out of order", at.main, at.sub)));
+        }
+        self.last = at;
+        self.rows += 1;
+        self.txn.open_table(ROWS)?.insert(key, bytes)?;
+        Ok(())
+    }
+
+    fn end(&mut self, body: &[u8]) -> Result<(), Error> {
+        if body != [self.rows.to_le_bytes(), self.leases.to_le_bytes()].concat() {
+            return Err(refused(format!("it does not hold what it says: {} rows arrived", self.rows)));
+        }
+        self.ended = true;
+        Ok(())
+    }
+
+    /// Ends the snapshot, and makes it durable.
+    pub fn finish(self) -> Result<Staged, Error> {
+        let head = match self.head {
+            Some(head) if self.ended => head,
+            _ => return Err(refused(format!("it ended early, after {} chunks", self.number))),
+        };
+        save_meta(&self.txn, &head)?;
+        self.txn.commit()?;
+        drop(self.file);
+        Ok(Staged { disk: self.disk, path: self.path, head })
+    }
+}
+
+fn split_item(items: &[u8]) -> Option<(Kind, &[u8], &[u8])> {
+    let (kind, rest) = items.split_first()?;
+    let (len, rest) = rest.split_first_chunk::<4>()?;
+    let (body, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+    Some((Kind::of(*kind)?, body, rest))
+}
+
+impl Staged {
+    /// The log index that the snapshot stands for.
+    pub fn applied(&self) -> u64 {
+        self.head.applied
+    }
+
+    /// Puts the snapshot in the place of `store`'s state, durably: every handle of the store serves it from then on, and the
+    /// old file is gone. Blocks for a scan over all rows; readers are held up for a rename only. After
+    /// [`Error::BadSnapshot`] the old state is still in place; after any other error the replica must stop.
+    pub fn install(self, store: &Store) -> Result<(), Error> {
+        let shared = &store.shared;
+        let building = building(&self.path);
+        let _writer = shared.writer();
+        let applied = shared.read().meta.applied;
+        if self.head.applied < applied {
+            return Err(refused(format!("it is of index {}, the state is at {applied}", self.head.applied)));
+        }
+        let file = StateFile::open(&*self.disk, &building, shared.options.cache_bytes)?;
+        let mut new =
+            State::load(file).map_err(|error| refused(format!("it does not read back: {error}")))?;
+        if new.meta != self.head {
+            return Err(refused("it does not read back as it was written"));
+        }
+        let _only = shared.flushing();
+        shared.read().file.fence();
+        self.disk.rename(&building, &self.path)?;
+        let dir = self.path.rsplit_once('/').map_or("", |(dir, _)| dir);
+        self.disk.sync_dir(dir)?;
+        let mut state = shared.write();
+        new.epoch = state.epoch + 1;
+        new.touched = true;
+        let old = std::mem::replace(&mut *state, new);
+        drop(state);
+        drop(old);
+        Ok(())
+    }
+}
