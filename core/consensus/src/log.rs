@@ -175,9 +175,12 @@ impl Storage for Log {
         Ok(self.last())
     }
 
-    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        // A snapshot from below the base would leave its receiver as far behind the log as before.
-        let fits = |mark: &&SnapshotMark| mark.index >= request_index.max(self.base_index).max(1);
+    fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
+        // A snapshot from below the base would leave its receiver as far behind the log as before, and one from before the
+        // receiver was added is refused by it.
+        let knows = |mark: &SnapshotMark| mark.conf_state.as_ref().is_some_and(|state| state.contains(to));
+        let fits =
+            |mark: &&SnapshotMark| mark.index >= request_index.max(self.base_index).max(1) && knows(mark);
         match self.offered.as_ref().filter(fits) {
             Some(mark) => Ok(convert::mark_to_raft(mark.clone())),
             None => {

@@ -3,7 +3,7 @@
 use crate::convert;
 use crate::error::Error;
 use crate::filter;
-use crate::messages::{ConfChange, ConfState};
+use crate::messages::{ConfChange, ConfState, Transition};
 use crate::node::{Consensus, refused};
 use crate::status::Role;
 use raft::{Changer, ProgressState};
@@ -43,6 +43,10 @@ impl Consensus {
         }
         if self.raw.raft.has_pending_conf() {
             return Err(Error::NotReady("an earlier change of membership, which is not applied yet"));
+        }
+        let leaves = change.changes.is_empty() && change.transition() == Transition::Auto;
+        if self.conf_state().is_joint() && !leaves {
+            return Err(Error::NotReady("the end of joint consensus"));
         }
         let change = convert::conf_change_to_raft(change);
         let mut changer = Changer::new(self.raw.raft.prs());

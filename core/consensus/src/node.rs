@@ -210,10 +210,13 @@ impl Consensus {
     /// and its entries' successors still in the log.
     pub fn offer_snapshot(&mut self, mark: SnapshotMark) {
         assert!(mark.index <= self.applied, "the state at {} is not applied here", mark.index);
+        let state = mark.conf_state.as_ref().expect("an offered snapshot has a configuration");
+        assert_eq!(filter::conf_state(state), Ok(()), "an offered snapshot has a possible configuration");
         self.raw.mut_store().offer(mark);
     }
 
-    /// Whether a follower needs a snapshot and none that fits is on offer.
+    /// Whether a follower needs a snapshot and none that fits is on offer: none at all, one from below the log, or one from
+    /// before the follower was added. Offer a new one then.
     pub fn snapshot_wanted(&self) -> bool {
         self.raw.store().snapshot_wanted()
     }
