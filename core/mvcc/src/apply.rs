@@ -10,12 +10,16 @@ use crate::range::header;
 use crate::state::{Shared, State, Write};
 use bytes::Bytes;
 use kernel::lease::{LeaseGrantRequest, LeaseGrantResponse, LeaseRevokeResponse};
+use kernel::txn::{TxnRequest, TxnResponse};
 use kernel::types::CompactionResponse;
 use kernel::watch::Event;
 use kernel::{Bug, KvError};
 
 /// The longest TTL, in seconds.
 const TTL_MOST: i64 = 9_000_000_000;
+
+/// How often a reading transaction gives way to writes.
+const READ_TRIES: usize = 2;
 
 /// What a command comes to besides rows.
 enum Effect {
@@ -72,6 +76,31 @@ fn apply_now(shared: &Shared, index: u64, term: u64, command: &Command) -> Resul
         Err(error) => (Err(error), Vec::new()),
     };
     Ok(Applied { result, revision: state.meta.revision, events })
+}
+
+/// Runs a transaction that only reads. It needs several looks at the state, which must be the same at each: so it is done
+/// again when an entry was applied meanwhile, and the third time entries wait for it.
+pub(crate) fn read(shared: &Shared, request: &TxnRequest) -> Result<TxnResponse, KvError> {
+    for _ in 0..READ_TRIES {
+        let before = shared.read().meta.applied;
+        let response = read_once(shared, request);
+        if shared.read().meta.applied == before {
+            return response;
+        }
+        shared.options.probe.sometimes("mvcc: a reading transaction met a write");
+    }
+    let _writer = shared.writer();
+    read_once(shared, request)
+}
+
+fn read_once(shared: &Shared, request: &TxnRequest) -> Result<TxnResponse, KvError> {
+    let mut plan = Plan::new(shared);
+    let response = plan.txn(request).map_err(|stop| match stop {
+        Stop::Refused(error) => error,
+        Stop::Failed(error) => shared.report(&error),
+    })?;
+    assert!(plan.into_writes().is_empty(), "a transaction that writes goes through the log");
+    Ok(response)
 }
 
 /// Notes an entry that asks nothing of the state.

@@ -11,6 +11,7 @@ use crate::range::Query;
 use crate::state::{Shared, State};
 use crate::{Error, apply, file};
 use bytes::Bytes;
+use kernel::txn::{TxnRequest, TxnResponse};
 use kernel::types::{KeyValue, RangeRequest, RangeResponse};
 use kernel::watch::Event;
 use kernel::{Disk, KvError};
@@ -29,7 +30,7 @@ pub struct Lease {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sizes {
     /// Length of the file. It grows ahead of need and holds free pages, so it may be several times `in_use`.
-    pub on_disk: u64,
+    pub total: u64,
     /// Rows, wherever they are, with their overhead.
     pub in_use: u64,
     /// Rows that the file does not have durably.
@@ -118,6 +119,11 @@ impl Store {
         Ok(query.answer(picked, kvs, revision))
     }
 
+    /// Runs a transaction that writes nothing, whole at one revision.
+    pub fn read_txn(&self, request: &TxnRequest) -> Result<TxnResponse, KvError> {
+        apply::read(&self.shared, request)
+    }
+
     /// The changes of revision `from` and later, ascending, each revision whole: until they take `limit` bytes, but at least
     /// one revision if there is one.
     pub fn events(&self, from: i64, limit: usize) -> Result<Vec<(i64, Vec<Event>)>, HistoryError> {
@@ -164,7 +170,7 @@ impl Store {
     pub fn sizes(&self) -> Sizes {
         let state = self.shared.read();
         Sizes {
-            on_disk: state.file.len(),
+            total: state.file.len(),
             in_use: state.row_bytes,
             overlay: state.overlay.bytes() as u64,
             keys: state.index.len() as u64,
