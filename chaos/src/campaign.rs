@@ -1,0 +1,106 @@
+//! Many seeds: workers take the next seed, one collector adds the reports up.
+//!
+//! A worker only passes a seed to `io_sim::runner`, which gives every run a fresh thread. Whatever ends the campaign (the
+//! seeds, the minutes, Ctrl-C, the first failure where asked) sets one flag; runs under way are finished, at most a second later, and counted.
+
+use crate::args::{Output, Run};
+use crate::coverage::{Coverage, replay_line};
+use crate::progress::Progress;
+use io_sim::plan::Plan;
+use io_sim::runner::{self, Report};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Seeds without any limit given.
+const USUAL_SEEDS: u64 = 1_000;
+/// How often the limits are looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Where a campaign stands; shared by its threads.
+struct Shared {
+    next: AtomicU64,
+    last: u64,
+    stop: AtomicBool,
+}
+
+fn campaign(args: &Run, progress: &mut Progress, began: Instant) -> Result<Coverage, String> {
+    let count = args.seeds.or(if args.minutes.is_none() { Some(USUAL_SEEDS) } else { None });
+    let last = count.map_or(u64::MAX, |count| args.from.saturating_add(count));
+    let shared = Arc::new(Shared { next: AtomicU64::new(args.from), last, stop: AtomicBool::new(false) });
+    let interrupted = shared.clone();
+    ctrlc::set_handler(move || {
+        // The second Ctrl-C does not wait for the runs under way.
+        if interrupted.stop.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    })
+    .map_err(|error| format!("cannot listen for Ctrl-C: {error}"))?;
+    let jobs = args.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let (reports, arriving) = channel();
+    let workers: Vec<_> = (0..jobs).map(|_| start_worker(&shared, reports.clone())).collect();
+    drop(reports);
+    let coverage = collect(args, &shared, &arriving, progress, began);
+    for worker in workers {
+        worker.join().map_err(|_| "a run panicked outside of its world: see above".to_string())?;
+    }
+    Ok(coverage)
+}
+
+fn start_worker(shared: &Arc<Shared>, reports: Sender<Report>) -> thread::JoinHandle<()> {
+    let shared = shared.clone();
+    thread::spawn(move || {
+        while !shared.stop.load(Ordering::Relaxed) {
+            let seed = shared.next.fetch_add(1, Ordering::Relaxed);
+            if seed >= shared.last || reports.send(runner::run(&Plan::from_seed(seed))).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+fn collect(
+    args: &Run,
+    shared: &Shared,
+    arriving: &Receiver<Report>,
+    progress: &mut Progress,
+    began: Instant,
+) -> Coverage {
+    let mut coverage = Coverage::default();
+    let limit = args.minutes.map(|minutes| Duration::from_secs_f64(minutes.max(0.0) * 60.0));
+    let seeds = shared.last.saturating_sub(args.from);
+    loop {
+        if limit.is_some_and(|limit| began.elapsed() >= limit) {
+            shared.stop.store(true, Ordering::Relaxed);
+        }
+        match arriving.recv_timeout(LOOK) {
+            Ok(report) => {
+                coverage.add(&report);
+                if let Some(failure) = &report.failure {
+                    progress.clear();
+                    eprintln!("seed {} FAILED {failure}\n  {}", report.seed, replay_line(report.seed));
+                    shared.stop.fetch_or(args.first, Ordering::Relaxed);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return coverage,
+        }
+        let by_time = limit.map_or(0.0, |limit| began.elapsed().as_secs_f64() / limit.as_secs_f64().max(1e-9));
+        progress.draw(&coverage, by_time.max(coverage.runs as f64 / seeds.max(1) as f64));
+    }
+}
+
+/// Runs a campaign and prints its report; whether every invariant held.
+pub fn run(args: &Run) -> Result<bool, String> {
+    let began = Instant::now();
+    let mut progress = Progress::new(began);
+    let coverage = campaign(args, &mut progress, began)?;
+    progress.clear();
+    match args.output {
+        Output::Text => print!("{}", coverage.text(began.elapsed())),
+        Output::Json => println!("{:#}", coverage.json(began.elapsed())),
+    }
+    Ok(coverage.failures.is_empty())
+}

@@ -1,0 +1,133 @@
+//! What a campaign has seen: sums over its reports.
+
+use io_sim::checkers::Failure;
+use io_sim::plan::Class;
+use io_sim::runner::{Counts, Report};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+include!(concat!(env!("OUT_DIR"), "/probes.rs"));
+
+/// Sums over reports.
+#[derive(Default)]
+pub struct Coverage {
+    /// Runs.
+    pub runs: u64,
+    /// World time of all runs.
+    pub simulated: Duration,
+    /// Time of all runs, one after the other.
+    pub busy: Duration,
+    operations: Counts,
+    events: u64,
+    entries: u64,
+    elections: u64,
+    classes: BTreeMap<&'static str, u64>,
+    probes: BTreeMap<&'static str, u64>,
+    /// Seeds that failed, with what broke.
+    pub failures: BTreeMap<u64, Failure>,
+}
+
+impl Coverage {
+    /// Adds one report.
+    pub fn add(&mut self, report: &Report) {
+        self.runs += 1;
+        self.simulated += report.simulated;
+        self.busy += report.wall;
+        self.operations.ok += report.operations.ok;
+        self.operations.refused += report.operations.refused;
+        self.operations.unknown += report.operations.unknown;
+        self.events += report.events;
+        self.entries += report.entries;
+        self.elections += report.elections;
+        for (class, _) in &report.classes {
+            *self.classes.entry(class).or_default() += 1;
+        }
+        for (name, count) in &report.probes {
+            *self.probes.entry(name).or_default() += count;
+        }
+        if let Some(failure) = &report.failure {
+            self.failures.insert(report.seed, failure.clone());
+        }
+    }
+
+    /// Simulated seconds for each second of one core.
+    pub fn ratio(&self) -> f64 {
+        self.simulated.as_secs_f64() / self.busy.as_secs_f64().max(1e-9)
+    }
+
+    /// Named points that no run reached.
+    fn never(&self) -> Vec<&'static str> {
+        KNOWN.iter().copied().filter(|name| !self.probes.contains_key(name)).collect()
+    }
+
+    /// The report as JSON; `wall` is how long the campaign took.
+    pub fn json(&self, wall: Duration) -> Value {
+        let failures = self.failures.iter().map(|(seed, failure)| {
+            json!({ "seed": seed, "checker": failure.checker, "invariant": failure.invariant,
+                    "text": failure.text, "replay": replay_line(*seed) })
+        });
+        json!({
+            "commit": env!("ORLOP_COMMIT"),
+            "runs": self.runs,
+            "seconds": wall.as_secs_f64(),
+            "simulated_seconds": self.simulated.as_secs_f64(),
+            "simulated_to_wall": self.ratio(),
+            "calls": { "ok": self.operations.ok, "refused": self.operations.refused, "unknown": self.operations.unknown },
+            "events": self.events,
+            "entries": self.entries,
+            "elections": self.elections,
+            "fault_classes": self.classes,
+            "sometimes": self.probes,
+            "sometimes_never": self.never(),
+            "failures": failures.collect::<Vec<_>>(),
+        })
+    }
+
+    /// The report for people; `wall` is how long the campaign took.
+    pub fn text(&self, wall: Duration) -> String {
+        let mut text = String::new();
+        self.write(&mut text, wall).expect("a string takes everything");
+        text
+    }
+
+    fn write(&self, out: &mut String, wall: Duration) -> fmt::Result {
+        let rate = self.runs as f64 / wall.as_secs_f64().max(1e-9);
+        writeln!(out, "{} runs in {:.1} s ({rate:.1} a second), commit {}", self.runs, wall.as_secs_f64(), env!("ORLOP_COMMIT"))?;
+        let hours = self.simulated.as_secs_f64() / 3_600.0;
+        let events = self.events as f64 / self.busy.as_secs_f64().max(1e-9) / 1e6;
+        writeln!(out, "{hours:.1} simulated hours, {:.0} times real time on a core, {events:.2} M events a second", self.ratio())?;
+        let Counts { ok, refused, unknown } = self.operations;
+        writeln!(out, "{ok} calls answered, {refused} refused, {unknown} unknown; {} entries, {} elections", self.entries, self.elections)?;
+        out.push_str("\nfault classes, and the runs that had them:\n");
+        for class in Class::NAMES {
+            writeln!(out, "  {:>8}  {class}", self.classes.get(class).copied().unwrap_or(0))?;
+        }
+        out.push_str("\nnamed rare branches, and how often they were reached:\n");
+        for (name, count) in &self.probes {
+            writeln!(out, "  {count:>8}  {name}")?;
+        }
+        self.never().iter().try_for_each(|name| writeln!(out, "     never  {name}"))?;
+        if self.failures.is_empty() {
+            return out.write_str("\nevery invariant held\n");
+        }
+        writeln!(out, "\n{} seeds failed:", self.failures.len())?;
+        let mut kinds: BTreeMap<(&str, &str), Vec<u64>> = BTreeMap::new();
+        for (seed, failure) in &self.failures {
+            kinds.entry((failure.checker, failure.invariant)).or_default().push(*seed);
+        }
+        for ((checker, invariant), seeds) in kinds {
+            let few: Vec<_> = seeds.iter().take(8).map(u64::to_string).collect();
+            let dots = if seeds.len() > few.len() { " ..." } else { "" };
+            writeln!(out, "  {checker}/{invariant}: {} of them: {}{dots}", seeds.len(), few.join(" "))?;
+            writeln!(out, "    {}", replay_line(seeds[0]))?;
+        }
+        Ok(())
+    }
+}
+
+/// The command that runs a seed again.
+pub fn replay_line(seed: u64) -> String {
+    format!("cargo run -p chaos --bin orlop-chaos -- replay {seed} --trace")
+}
