@@ -176,7 +176,10 @@ impl Kv for Member {
         })
     }
 
-    fn lease_keep_alive(&self, request: LeaseKeepAliveRequest) -> BoxFuture<'_, KvResult<LeaseKeepAliveResponse>> {
+    fn lease_keep_alive(
+        &self,
+        request: LeaseKeepAliveRequest,
+    ) -> BoxFuture<'_, KvResult<LeaseKeepAliveResponse>> {
         Box::pin(async move {
             // The header is made before the renewal, so that its revision is never ahead of a revoke.
             let header = self.header(self.store().revision());

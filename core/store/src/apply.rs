@@ -50,7 +50,12 @@ impl Applier {
     }
 
     /// Applies `entry`. An error means that this member cannot follow the log and must stop.
-    pub fn apply(&mut self, store: &Store, consensus: &mut Consensus, entry: Entry) -> Result<Outcome, String> {
+    pub fn apply(
+        &mut self,
+        store: &Store,
+        consensus: &mut Consensus,
+        entry: Entry,
+    ) -> Result<Outcome, String> {
         assert!(entry.index > 0 && entry.term >= self.last_term, "entries come in order");
         self.last_term = entry.term;
         if entry.is_conf_change() {
@@ -62,7 +67,7 @@ impl Applier {
             return Ok(Outcome::nothing(store.revision()));
         }
         let (proposal, command) = Proposal::decode(entry.data.clone())?;
-        let applied = store.apply(entry.index, entry.term, &command);
+        let applied = store.apply(entry.index, entry.term, &command).map_err(|error| error.to_string())?;
         self.observe_applied(store, &entry, proposal.command);
         let own_request = (proposal.member == self.member_id).then_some(proposal.request);
         Ok(Outcome {
@@ -74,8 +79,14 @@ impl Applier {
         })
     }
 
-    fn change_conf(&mut self, store: &Store, consensus: &mut Consensus, entry: Entry) -> Result<Outcome, String> {
-        let change = ConfChange::decode(entry.data.clone()).map_err(|error| format!("unreadable change: {error}"))?;
+    fn change_conf(
+        &mut self,
+        store: &Store,
+        consensus: &mut Consensus,
+        entry: Entry,
+    ) -> Result<Outcome, String> {
+        let change =
+            ConfChange::decode(entry.data.clone()).map_err(|error| format!("unreadable change: {error}"))?;
         self.conf_state = consensus.apply_conf_change(&change).map_err(|error| error.to_string())?;
         store.note_applied(entry.index, entry.term, Some(self.conf_state.encode_to_vec().into()));
         self.observe_applied(store, &entry, Bytes::new());

@@ -12,7 +12,8 @@ pub fn range(request: &RangeRequest) -> Result<(), KvError> {
     if request.key.is_empty() {
         return Err(KvError::empty_key());
     }
-    let known = SortOrder::try_from(request.sort_order).is_ok() && SortTarget::try_from(request.sort_target).is_ok();
+    let known =
+        SortOrder::try_from(request.sort_order).is_ok() && SortTarget::try_from(request.sort_target).is_ok();
     if known { Ok(()) } else { Err(KvError::invalid_sort_option()) }
 }
 
@@ -103,8 +104,9 @@ fn writes(branch: &[RequestOp]) -> Result<Writes, KvError> {
 }
 
 fn disjoint(outer: &Writes, inner: &Writes) -> Result<(), KvError> {
-    let twice = inner.puts.iter().any(|key| outer.puts.contains(key) || outer.deletes.iter().any(|d| covers(d, key)))
-        || outer.puts.iter().any(|key| inner.deletes.iter().any(|d| covers(d, key)));
+    let twice =
+        inner.puts.iter().any(|key| outer.puts.contains(key) || outer.deletes.iter().any(|d| covers(d, key)))
+            || outer.puts.iter().any(|key| inner.deletes.iter().any(|d| covers(d, key)));
     if twice { Err(KvError::duplicate_key()) } else { Ok(()) }
 }
 
@@ -139,7 +141,8 @@ mod tests {
     }
 
     fn delete_op(key: &'static str, end: &'static str) -> RequestOp {
-        let delete = DeleteRangeRequest { key: Bytes::from(key), range_end: Bytes::from(end), prev_kv: false };
+        let delete =
+            DeleteRangeRequest { key: Bytes::from(key), range_end: Bytes::from(end), prev_kv: false };
         RequestOp { request: Some(Op::RequestDeleteRange(delete)) }
     }
 

@@ -54,6 +54,8 @@ pub struct MemberConfig {
     pub max_txn_ops: usize,
     /// Time between two progress notices to a watcher that asked for them.
     pub progress_interval: Duration,
+    /// Responses that one watch stream buffers before its watchers lag and are caught up from history.
+    pub watch_buffer: usize,
     /// Who is told of what happens inside; used by checkers.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -78,6 +80,7 @@ impl MemberConfig {
             max_request_bytes: 1_572_864,
             max_txn_ops: 128,
             progress_interval: Duration::from_secs(600),
+            watch_buffer: 128,
             observer: None,
         }
     }

@@ -1,6 +1,6 @@
 //! Leaving in good order: leadership is handed over, whoever still waits is told, and a checkpoint is written.
 
-use crate::node::Node;
+use crate::node::{Node, Waiter};
 use consensus::Role;
 use futures_channel::oneshot;
 use kernel::KvError;
@@ -11,7 +11,12 @@ use std::time::Duration;
 const HAND_OVER_TICKS: u32 = 10;
 
 impl Node {
-    pub(crate) fn move_leader(&mut self, to: u64, reply: oneshot::Sender<Result<(), KvError>>, now: Duration) {
+    pub(crate) fn move_leader(
+        &mut self,
+        to: u64,
+        reply: oneshot::Sender<Result<(), KvError>>,
+        now: Duration,
+    ) {
         let status = self.consensus.status();
         if status.role != Role::Leader {
             let _ = reply.send(Err(KvError::not_leader()));

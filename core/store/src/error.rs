@@ -18,9 +18,10 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StartError::Config(text) | StartError::Foreign(text) | StartError::Damaged(text) | StartError::Io(text) => {
-                f.write_str(text)
-            }
+            StartError::Config(text)
+            | StartError::Foreign(text)
+            | StartError::Damaged(text)
+            | StartError::Io(text) => f.write_str(text),
         }
     }
 }

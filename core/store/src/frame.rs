@@ -108,13 +108,14 @@ pub struct SnapshotVerdict {
 
 impl Body {
     /// The frame that carries it.
-    pub fn encode(self) -> Bytes {
+    pub fn into_frame(self) -> Bytes {
         Frame { body: Some(self) }.encode_to_vec().into()
     }
 
     /// Reads a frame.
     pub fn decode(frame: Bytes) -> Result<Body, String> {
-        let frame = Frame::decode(frame).map_err(|error| format!("a peer's frame cannot be read: {error}"))?;
+        let frame =
+            Frame::decode(frame).map_err(|error| format!("a peer's frame cannot be read: {error}"))?;
         frame.body.ok_or_else(|| "a peer sent a frame of a kind that this version does not know".to_string())
     }
 }

@@ -129,7 +129,9 @@ impl Leases {
         let ttl = match (leads, call.renew) {
             (false, _) => None,
             (true, true) => Some(self.lessor.renewed(call.lease, now).unwrap_or(0)),
-            (true, false) => Some(self.lessor.remaining(call.lease, now).map_or(-1, |left| left.as_secs() as i64)),
+            (true, false) => {
+                Some(self.lessor.remaining(call.lease, now).map_or(-1, |left| left.as_secs() as i64))
+            }
         };
         match call.asker {
             Asker::Here(reply) => {

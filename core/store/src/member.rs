@@ -57,7 +57,8 @@ impl Member {
         let log_worker = io.spawn.worker("log");
         let (its_io, its_config) = (io.clone(), config.clone());
         let recovered = run_on(&log_worker, move || recovery::recover(&its_io, &its_config)).await;
-        let recovery = recovered.ok_or_else(|| StartError::Io("the log's thread did not start".to_string()))??;
+        let recovery =
+            recovered.ok_or_else(|| StartError::Io("the log's thread did not start".to_string()))??;
         assemble(io, config, log_worker, recovery, listener)
     }
 
@@ -119,7 +120,7 @@ impl Member {
     pub(crate) async fn wait_compacted(&self, revision: i64) -> KvResult<()> {
         let clock = &self.0.io.clock;
         let until = clock.now() + self.0.config.request_timeout();
-        while !self.0.store.is_compacted_physically(revision) {
+        while self.0.store.removed_revision() < revision {
             if clock.now() >= until {
                 return Err(KvError::timeout());
             }
@@ -143,16 +144,22 @@ impl Member {
 fn check_config(config: &MemberConfig) -> Result<(), StartError> {
     let bad = |text: String| Err(StartError::Config(text));
     if config.this_member().is_none() {
-        return bad(format!("member {:x} is not in the list of members: check --name and --initial-cluster", config.member_id));
+        return bad(format!(
+            "member {:x} is not in the list of members: check --name and --initial-cluster",
+            config.member_id
+        ));
     }
     let mut ids: Vec<u64> = config.members.iter().map(|member| member.id).collect();
     ids.sort_unstable();
     ids.dedup();
     if ids.len() != config.members.len() || ids.contains(&0) {
-        return bad("two members of --initial-cluster have one id: their names and peer URLs must differ".to_string());
+        return bad(
+            "two members of --initial-cluster have one id: their names and peer URLs must differ".to_string()
+        );
     }
     if config.election_ticks < 2 || config.tick.is_zero() {
-        return bad("--election-timeout must be at least twice --heartbeat-interval, and both more than 0".to_string());
+        return bad("--election-timeout must be at least twice --heartbeat-interval, and both more than 0"
+            .to_string());
     }
     Ok(())
 }
@@ -193,7 +200,8 @@ fn assemble(
     });
     let consensus = consensus(&config, draws.next_u64(), restored, quarantine)?;
     if let Some(listener) = listener {
-        let receiver = snapshot::Receiver::new(format!("{}/state.arriving", config.dir), io.spawn.worker("snapshot"));
+        let receiver =
+            snapshot::Receiver::new(format!("{}/state.arriving", config.dir), io.spawn.worker("snapshot"));
         Door::open(&io, &identity, &events, listener, receiver);
     }
     let hub = hub(&io, &config, store.revision(), draws.next_u64());
@@ -232,6 +240,7 @@ fn assemble(
 fn hub(io: &Io, config: &MemberConfig, revision: i64, seed: u64) -> Hub {
     let options = mvcc::watch::Options {
         progress_interval: config.progress_interval,
+        buffer_responses: config.watch_buffer,
         fragment_bytes: config.max_request_bytes + FRAGMENT_OVERHEAD,
         seed,
         planted: io.planted,
@@ -278,7 +287,8 @@ fn consensus(
         max_committed_bytes: 4 << 20,
         seed,
     };
-    let mut consensus = Consensus::new(raft, restored).map_err(|error| StartError::Damaged(error.to_string()))?;
+    let mut consensus =
+        Consensus::new(raft, restored).map_err(|error| StartError::Damaged(error.to_string()))?;
     consensus.set_silent(quarantine.is_some());
     // A cluster of one need not wait for its own election.
     if config.members.len() == 1 && quarantine.is_none() {

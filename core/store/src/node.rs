@@ -10,7 +10,7 @@
 use crate::apply::Applier;
 use crate::config::{MemberConfig, Observation};
 use crate::error::FatalError;
-use crate::frame::{Body, LeaseAnswer, LeaseAsk};
+use crate::frame::{Body, LeaseAsk};
 use crate::lease::{LeaseCall, Leases};
 use crate::peers::{Identity, Links};
 use crate::persist::{Persist, Saved, snapshot_record};
@@ -21,8 +21,7 @@ use bytes::Bytes;
 use consensus::{Consensus, Message, Output, Role};
 use futures_channel::oneshot;
 use kernel::inbox::{Inbox, Outlet, Woken};
-use kernel::spawn::run_on;
-use kernel::{BoxFuture, Bug, Io, KvError, Worker};
+use kernel::{Io, KvError, Worker};
 use mvcc::Response;
 use mvcc::watch::Hub;
 use std::collections::{BTreeMap, VecDeque};
@@ -31,10 +30,6 @@ use std::time::Duration;
 
 /// Events handled in one turn.
 const TURN_EVENTS: usize = 1_024;
-/// Proposals that may wait for a leader or for room; more are refused as too many.
-const WAITING_PROPOSALS: usize = 5_000;
-/// How long a stopping leader waits for somebody to take over.
-const HAND_OVER_TICKS: u32 = 10;
 
 /// Where the outcome of a proposal goes.
 pub type Reply = oneshot::Sender<Result<Response, KvError>>;
@@ -302,7 +297,8 @@ impl Node {
         let now = self.io.clock.now();
         let last = committed.last().map(|entry| entry.index);
         for entry in committed {
-            let outcome = self.applier.apply(&self.store, &mut self.consensus, entry).map_err(FatalError::Diverged)?;
+            let outcome =
+                self.applier.apply(&self.store, &mut self.consensus, entry).map_err(FatalError::Diverged)?;
             self.leases.applied(&outcome, now);
             if !outcome.events.is_empty() {
                 self.hub.publish(outcome.revision, &outcome.events);

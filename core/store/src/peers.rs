@@ -42,7 +42,7 @@ pub struct Identity {
 impl Identity {
     /// The hello to `peer`.
     pub fn hello_to(&self, peer: u64, snapshot: bool) -> Bytes {
-        Body::Hello(Hello { to: peer, snapshot, ..self.hello.clone() }).encode()
+        Body::Hello(Hello { to: peer, snapshot, ..self.hello.clone() }).into_frame()
     }
 }
 
@@ -136,7 +136,7 @@ impl Link {
                 Woken::Events => {}
             }
             self.outlet.take(SEND_BATCH, &mut bodies);
-            let frames = bodies.drain(..).map(Body::encode).collect();
+            let frames = bodies.drain(..).map(Body::into_frame).collect();
             let broken = {
                 let mut send = sender.send(frames);
                 poll_fn(|context| match ended.as_mut().poll(context) {
@@ -255,7 +255,10 @@ impl Door {
             None
         };
         if let Some(why) = refusal {
-            let why = format!("refused peer {} ({:x}): {why}; check --initial-cluster and --initial-cluster-token", hello.name, hello.from);
+            let why = format!(
+                "refused peer {} ({:x}): {why}; check --initial-cluster and --initial-cluster-token",
+                hello.name, hello.from
+            );
             self.events.push(Event::PeerRefused(why));
             return None;
         }

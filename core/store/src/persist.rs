@@ -96,7 +96,11 @@ impl Persist {
 
     /// Starts to write what waits, unless something is being written. What needs no write is durable at once and returned.
     pub fn start(&mut self) -> Option<Durable> {
-        if self.under_way.is_some() || self.chore || self.refused.is_some() || self.waiting.durable.number == 0 {
+        if self.under_way.is_some()
+            || self.chore
+            || self.refused.is_some()
+            || self.waiting.durable.number == 0
+        {
             return None;
         }
         let mut group = std::mem::take(&mut self.waiting);
@@ -203,7 +207,12 @@ fn entry_record(entry: Entry) -> Record {
 }
 
 fn hard_state_record(state: &HardState) -> Record {
-    Record { kind: Kind::HardState, index: state.commit, term: state.term, payload: state.encode_to_vec().into() }
+    Record {
+        kind: Kind::HardState,
+        index: state.commit,
+        term: state.term,
+        payload: state.encode_to_vec().into(),
+    }
 }
 
 /// The record which says that the state holds everything up to `index`, because a snapshot was installed.

@@ -27,8 +27,10 @@ impl Proposal {
 
     /// Reads an entry's payload. An error here means that this version cannot follow the log.
     pub fn decode(payload: Bytes) -> Result<(Proposal, Command), String> {
-        let proposal = <Proposal as prost::Message>::decode(payload).map_err(|error| format!("unreadable entry: {error}"))?;
-        let command = Command::decode(proposal.command.clone()).map_err(|error| format!("unreadable command: {error}"))?;
+        let proposal = <Proposal as prost::Message>::decode(payload)
+            .map_err(|error| format!("unreadable entry: {error}"))?;
+        let command = Command::decode(proposal.command.clone())
+            .map_err(|error| format!("unreadable command: {error}"))?;
         Ok((proposal, command))
     }
 }

@@ -71,7 +71,8 @@ pub fn recover(io: &Io, config: &MemberConfig) -> Result<Recovery, StartError> {
     }
     // A cluster of one has nobody to repair from.
     let on_damage = if config.members.len() > 1 { OnDamage::Repair } else { OnDamage::Refuse };
-    let (mut wal, recovered) = Wal::open(disk.clone(), &wal_dir, on_damage, wal_options).map_err(log_error)?;
+    let (mut wal, recovered) =
+        Wal::open(disk.clone(), &wal_dir, on_damage, wal_options).map_err(log_error)?;
     check_owner(config, dir, &recovered.metadata)?;
     let store = open_state(io, config)?;
     if let Some(torn) = &recovered.torn {
@@ -102,7 +103,9 @@ fn found(store: &mvcc::Store, config: &MemberConfig) -> Result<ConfState, StartE
         let birth = Restored::founding(conf_state.clone()).snapshot;
         store.note_applied(birth.index, birth.term, Some(conf_state.encode_to_vec().into()));
     }
-    let bytes = store.conf_state().ok_or_else(|| StartError::Damaged("the state holds no configuration".to_string()))?;
+    let bytes = store
+        .conf_state()
+        .ok_or_else(|| StartError::Damaged("the state holds no configuration".to_string()))?;
     decode::<ConfState>(bytes, "configuration in the state")
 }
 
@@ -121,7 +124,8 @@ fn join(
     if io.planted.is(Bug::VoteTwice) {
         hard_state.vote = 0;
     }
-    let entries = recovered.entries.iter().map(|record| decode::<Entry>(record.payload.clone(), "entry in the log"));
+    let entries =
+        recovered.entries.iter().map(|record| decode::<Entry>(record.payload.clone(), "entry in the log"));
     let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
     let first = entries.first().map_or(applied + 1, |entry| entry.index);
     if first > applied + 1 {
@@ -132,7 +136,9 @@ fn join(
     }
     let ends_below = entries.last().is_some_and(|entry| entry.index < applied);
     let contradicts = entries.iter().any(|entry| entry.index == applied && entry.term != applied_term);
-    let void = ends_below || contradicts || entries.is_empty() && applied > Restored::founding(conf_state.clone()).applied;
+    let void = ends_below
+        || contradicts
+        || entries.is_empty() && applied > Restored::founding(conf_state.clone()).applied;
     if void {
         io.probe.sometimes("recovery: the state is ahead of the log");
         entries.clear();
@@ -161,9 +167,8 @@ fn open_state(io: &Io, config: &MemberConfig) -> Result<mvcc::Store, StartError>
         probe: io.probe.clone(),
     };
     let path = format!("{}/state.redb", config.dir);
-    mvcc::Store::open(io.disk.clone(), &path, options).map_err(|error| {
-        StartError::Damaged(format!("the state {path} cannot be opened: {error}"))
-    })
+    mvcc::Store::open(io.disk.clone(), &path, options)
+        .map_err(|error| StartError::Damaged(format!("the state {path} cannot be opened: {error}")))
 }
 
 fn metadata(config: &MemberConfig) -> Metadata {

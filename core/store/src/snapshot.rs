@@ -67,10 +67,10 @@ async fn transfer(io: &Io, identity: &Identity, store: &Store, mut message: Mess
         let (back, chunk) = run_on(&worker, move || next_chunk(reader)).await?;
         reader = back;
         let Some(chunk) = chunk.ok()? else { break };
-        let send = connection.sender.send(vec![Body::SnapshotChunk(chunk).encode()]);
+        let send = connection.sender.send(vec![Body::SnapshotChunk(chunk).into_frame()]);
         timeout(io, STEP_TIMEOUT, send).await?.ok()?;
     }
-    connection.sender.send(vec![Body::SnapshotEnd(message).encode()]).await.ok()?;
+    connection.sender.send(vec![Body::SnapshotEnd(message).into_frame()]).await.ok()?;
     let verdict = timeout(io, STEP_TIMEOUT, connection.receiver.recv()).await?.ok()??;
     match Body::decode(verdict).ok()? {
         Body::SnapshotVerdict(verdict) if verdict.refused.is_empty() => Some(()),
@@ -81,8 +81,8 @@ async fn transfer(io: &Io, identity: &Identity, store: &Store, mut message: Mess
 /// The state may be newer than the mark with which consensus asked for it; the follower is told what it really gets.
 fn announce(message: &mut Message, reader: &SnapshotReader) {
     if let Some(mark) = &mut message.snapshot {
-        assert!(reader.index() >= mark.index, "a mark never lies ahead of the state");
-        (mark.index, mark.term) = (reader.index(), reader.term());
+        assert!(reader.applied() >= mark.index, "a mark never lies ahead of the state");
+        (mark.index, mark.term) = (reader.applied(), reader.term());
     }
 }
 
@@ -114,24 +114,30 @@ impl Receiver {
         let outcome = self.collect(io, events, &mut connection).await;
         self.busy.store(false, Ordering::Release);
         let refused = outcome.err().unwrap_or_default();
-        let verdict = Body::SnapshotVerdict(SnapshotVerdict { refused }).encode();
+        let verdict = Body::SnapshotVerdict(SnapshotVerdict { refused }).into_frame();
         if connection.sender.send(vec![verdict]).await.is_ok() {
             // The sender closes once it has read the verdict.
             let _ = timeout(io, STEP_TIMEOUT, connection.receiver.recv()).await;
         }
     }
 
-    async fn collect(&self, io: &Io, events: &Inbox<Event>, connection: &mut Connection) -> Result<(), String> {
+    async fn collect(
+        &self,
+        io: &Io,
+        events: &Inbox<Event>,
+        connection: &mut Connection,
+    ) -> Result<(), String> {
         let (disk, path) = (io.disk.clone(), self.path.clone());
-        let opened = run_on(&self.worker, move || SnapshotWriter::create(disk, &path)).await;
+        let opened = run_on(&self.worker, move || SnapshotWriter::new(disk, &path)).await;
         let mut writer = opened.ok_or("the worker has ended")?.map_err(|error| error.to_string())?;
         loop {
-            let frame = timeout(io, STEP_TIMEOUT, connection.receiver.recv()).await.ok_or("the sender is silent")?;
+            let frame =
+                timeout(io, STEP_TIMEOUT, connection.receiver.recv()).await.ok_or("the sender is silent")?;
             let frame = frame.map_err(|error| error.to_string())?.ok_or("the sender has gone")?;
             match Body::decode(frame)? {
                 Body::SnapshotChunk(chunk) => {
                     let written = run_on(&self.worker, move || {
-                        let result = writer.write(chunk);
+                        let result = writer.write(&chunk);
                         (writer, result)
                     });
                     let (back, result) = written.await.ok_or("the worker has ended")?;
@@ -144,11 +150,16 @@ impl Receiver {
         }
     }
 
-    async fn finish(&self, writer: SnapshotWriter, message: Message, events: &Inbox<Event>) -> Result<(), String> {
+    async fn finish(
+        &self,
+        writer: SnapshotWriter,
+        message: Message,
+        events: &Inbox<Event>,
+    ) -> Result<(), String> {
         let staged = run_on(&self.worker, move || writer.finish()).await;
         let staged = staged.ok_or("the worker has ended")?.map_err(|error| error.to_string())?;
-        if staged.index() != message.snapshot_index() {
-            return Err(format!("state at {}, announced at {}", staged.index(), message.snapshot_index()));
+        if staged.applied() != message.snapshot_index() {
+            return Err(format!("state at {}, announced at {}", staged.applied(), message.snapshot_index()));
         }
         let (decided, decision) = oneshot::channel();
         events.push(Event::SnapshotArrived(Arrived { message, staged, decided: Some(decided) }));

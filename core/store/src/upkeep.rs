@@ -102,7 +102,9 @@ impl Node {
     pub(crate) async fn install(&mut self, index: u64) -> Result<(), FatalError> {
         let arrived = self.run.arrived.take().filter(|arrived| arrived.index() == index);
         let Some(arrived) = arrived else {
-            return Err(FatalError::Diverged(format!("told to install a snapshot at index {index} that never arrived")));
+            return Err(FatalError::Diverged(format!(
+                "told to install a snapshot at index {index} that never arrived"
+            )));
         };
         let store = self.store.clone();
         let installed = run_on(&self.state_worker, move || arrived.staged.install(&store)).await;
