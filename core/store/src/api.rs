@@ -37,6 +37,7 @@ impl Member {
             Ok(()) => outcome.await.unwrap_or_else(|_| Err(KvError::stopped())),
             Err(error) => Err(error),
         };
+        shared.counters.proposals_ended.fetch_add(1, Relaxed);
         if outcome.is_err() {
             shared.counters.proposals_failed.fetch_add(1, Relaxed);
         }

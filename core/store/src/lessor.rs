@@ -126,6 +126,7 @@ impl Lessor {
     }
 
     /// When [`Lessor::expired`] has something to say next.
+    #[cfg(test)]
     pub fn next_deadline(&self) -> Option<Duration> {
         self.queue.first().map(|(offer_at, _)| *offer_at)
     }

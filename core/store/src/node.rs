@@ -160,6 +160,8 @@ impl Node {
             }
             self.admit_waiting();
             self.carry_out().await?;
+            // A snapshot that consensus did not want by now, it does not want.
+            self.run.arrived = None;
             self.maintain();
             self.publish_status();
             if woken == Woken::Closed || self.may_stop(now) {

@@ -67,6 +67,8 @@ pub struct Counters {
     pub leader_changes: AtomicU64,
     /// Proposals made by this member's clients.
     pub proposals: AtomicU64,
+    /// Proposals that have an outcome.
+    pub proposals_ended: AtomicU64,
     /// Proposals that ended in an error.
     pub proposals_failed: AtomicU64,
     /// Linearizable reads.

@@ -29,8 +29,8 @@ pub struct Arrived {
     pub message: Message,
     /// The new state.
     pub staged: Staged,
-    /// Told when the loop has decided about it; the connection ends with it.
-    pub decided: Option<oneshot::Sender<()>>,
+    /// Dropped when the loop has decided about it, which lets the next snapshot come.
+    _decided: oneshot::Sender<()>,
 }
 
 impl Arrived {
@@ -162,7 +162,7 @@ impl Receiver {
             return Err(format!("state at {}, announced at {}", staged.applied(), message.snapshot_index()));
         }
         let (decided, decision) = oneshot::channel();
-        events.push(Event::SnapshotArrived(Arrived { message, staged, decided: Some(decided) }));
+        events.push(Event::SnapshotArrived(Arrived { message, staged, _decided: decided }));
         // While the loop decides no other snapshot may overwrite the file.
         let _ = decision.await;
         Ok(())

@@ -27,6 +27,9 @@ impl Node {
         {
             self.run.release_wanted = None;
         }
+        if self.consensus.snapshot_wanted() {
+            self.applier.offer_snapshot(&self.store, &mut self.consensus);
+        }
         self.leave_quarantine();
         self.forget_entries();
     }
