@@ -37,7 +37,8 @@ pub fn calls(history: &History, healthy: Duration) -> Checked {
 
 /// Checks that each of `members` has applied everything that anybody had applied at `before`.
 pub fn caught_up(logs: &Logs, members: impl Iterator<Item = u64>, before: Duration) -> Checked {
-    let due = logs.entries().partition_point(|(at, _)| *at <= before) as u64;
+    let upto = logs.entries().partition_point(|(at, _)| *at <= before);
+    let due = logs.entries()[..upto].last().map_or(0, |(_, entry)| entry.index);
     for member in members {
         let applied = logs.applied_by(member);
         ensure(applied >= due, NAME, "all-catch-up", || {

@@ -31,6 +31,8 @@ pub struct Applied {
 /// The log as far as anybody has applied it.
 #[derive(Default)]
 pub struct Logs {
+    /// The index of the state that every member of a new cluster begins with; 0 where that is empty.
+    base: u64,
     entries: Vec<(Duration, Applied)>,
     applied: BTreeMap<u64, u64>,
 }
@@ -38,12 +40,15 @@ pub struct Logs {
 impl Logs {
     /// A member starts from a state that holds everything up to index `applied`, at `revision`.
     pub fn restored(&mut self, member: u64, applied: u64, revision: i64) -> Checked {
+        if self.entries.is_empty() && self.applied.is_empty() {
+            self.base = applied;
+        }
         // It may be ahead of what this member was seen to apply: a snapshot can be durable before it is reported.
         self.applied.insert(member, applied);
-        ensure(applied <= self.entries.len() as u64, NAME, "restore-is-not-ahead", || {
+        ensure(applied <= self.last(), NAME, "restore-is-not-ahead", || {
             format!(
                 "member {member} restored a state at index {applied}, but nobody applied more than {}",
-                self.entries.len()
+                self.last()
             )
         })?;
         self.same_revision(member, applied, revision)
@@ -56,7 +61,7 @@ impl Logs {
             format!("member {member} installed a snapshot at index {index} over a state at {before}")
         })?;
         let Some(known) = self.at(index) else {
-            return ensure(index == 0, NAME, "install-is-known", || {
+            return ensure(index == self.base, NAME, "install-is-known", || {
                 format!("member {member} installed a snapshot at index {index}, which nobody has applied yet")
             });
         };
@@ -110,8 +115,12 @@ impl Logs {
     }
 
     fn at(&self, index: u64) -> Option<&Applied> {
-        let position = usize::try_from(index.checked_sub(1)?).ok()?;
+        let position = usize::try_from(index.checked_sub(self.base + 1)?).ok()?;
         self.entries.get(position).map(|(_, entry)| entry)
+    }
+
+    fn last(&self) -> u64 {
+        self.base + self.entries.len() as u64
     }
 
     /// The log so far, each entry with the world time of its first application.
