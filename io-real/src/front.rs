@@ -62,13 +62,11 @@ impl Front {
     }
 
     fn call_grpc(&self, method: usize, request: Request<Incoming>) -> BoxFuture<'static, Response<Body>> {
-        self.meter.started(method);
+        let call = self.meter.begin(method);
         let answer = self.route(request);
-        let meter = self.meter.clone();
         Box::pin(async move {
             let Ok(mut response) = answer.await;
-            let code = refine(response.headers_mut());
-            meter.handled(method, code);
+            call.answered(refine(response.headers_mut()));
             response
         })
     }

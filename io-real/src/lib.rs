@@ -3,16 +3,19 @@
 //! [`client`] speaks to any etcd v3 server. [`server`] listens on etcd's client port and puts a [`served::Served`] member
 //! behind it: gRPC services in `grpc`, plain pages in `http`, told apart in `front`. Names of tonic, hyper and tokio's I/O
 //! stay inside this crate.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod client;
 mod front;
 mod grpc;
 mod http;
+mod member;
 mod meter;
 mod metrics;
+pub mod ports;
 mod process;
 pub mod served;
 pub mod server;
 mod stopping;
+
 pub use server::serve;

@@ -4,6 +4,7 @@
 //! there; every other counts as done well when its answer begins, streams too.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// One gRPC method.
@@ -19,6 +20,16 @@ pub(crate) struct Method {
 }
 
 include!(concat!(env!("OUT_DIR"), "/methods.rs"));
+
+/// The methods that go through the log; transactions that only read are counted too.
+const WRITES: [&str; 6] = [
+    "/etcdserverpb.KV/Put",
+    "/etcdserverpb.KV/DeleteRange",
+    "/etcdserverpb.KV/Txn",
+    "/etcdserverpb.KV/Compact",
+    "/etcdserverpb.Lease/LeaseGrant",
+    "/etcdserverpb.Lease/LeaseRevoke",
+];
 
 /// The names of the status codes in metrics, by number.
 const CODES: [&str; 17] = [
@@ -45,7 +56,29 @@ const CODES: [&str; 17] = [
 #[derive(Default)]
 struct Calls {
     started: AtomicU64,
+    open: AtomicU64,
     handled: [AtomicU64; CODES.len()],
+}
+
+/// A call without an answer yet; dropped before it has one, the client has gone.
+pub(crate) struct Call {
+    meter: Arc<Meter>,
+    method: usize,
+}
+
+impl Call {
+    /// The answer begins, with this status.
+    pub fn answered(self, code: usize) {
+        if let Some(count) = self.meter.calls[self.method].handled.get(code) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.meter.calls[self.method].open.fetch_sub(1, Relaxed);
+    }
 }
 
 /// What a server has done.
@@ -69,15 +102,16 @@ impl Meter {
     }
 
     /// A call of `method` begins.
-    pub fn started(&self, method: usize) {
+    pub fn begin(self: &Arc<Meter>, method: usize) -> Call {
         self.calls[method].started.fetch_add(1, Relaxed);
+        self.calls[method].open.fetch_add(1, Relaxed);
+        Call { meter: self.clone(), method }
     }
 
-    /// A call of `method` has an answer.
-    pub fn handled(&self, method: usize, code: usize) {
-        if let Some(count) = self.calls[method].handled.get(code) {
-            count.fetch_add(1, Relaxed);
-        }
+    /// Calls that write and have no answer yet.
+    pub fn writes_under_way(&self) -> u64 {
+        let writes = METHODS.iter().zip(&self.calls).filter(|(method, _)| WRITES.contains(&method.path));
+        writes.map(|(_, calls)| calls.open.load(Relaxed)).sum()
     }
 
     /// Both families of counters, in Prometheus' text form. Methods that were never called are left out.
@@ -120,11 +154,12 @@ mod tests {
 
     #[test]
     fn calls_are_counted_by_method_and_code() {
-        let meter = Meter::new();
+        let meter = Arc::new(Meter::new());
         let put = Meter::method("/etcdserverpb.KV/Put").unwrap();
-        meter.started(put);
-        meter.handled(put, 3);
-        meter.handled(put, 99);
+        let call = meter.begin(put);
+        assert_eq!(meter.writes_under_way(), 1);
+        call.answered(3);
+        assert_eq!(meter.writes_under_way(), 0);
         let mut page = String::new();
         meter.write(&mut page);
         let labels = "grpc_method=\"Put\",grpc_service=\"etcdserverpb.KV\",grpc_type=\"unary\"} 1";
@@ -137,9 +172,15 @@ mod tests {
     }
 
     #[test]
+    fn a_call_whose_client_has_gone_is_not_under_way() {
+        let meter = Arc::new(Meter::new());
+        drop(meter.begin(Meter::method(WRITES[0]).unwrap()));
+        assert_eq!(meter.writes_under_way(), 0);
+    }
+
+    #[test]
     fn paths_are_etcds() {
-        for path in
-            ["/etcdserverpb.Maintenance/HashKV", "/etcdserverpb.KV/Compact", "/grpc.health.v1.Health/Check"]
+        for path in ["/etcdserverpb.Maintenance/HashKV", WRITES[3], WRITES[5], "/grpc.health.v1.Health/Check"]
         {
             assert!(Meter::method(path).is_some(), "{path}");
         }

@@ -18,7 +18,7 @@ pub(crate) fn page(served: &dyn Served, meter: &Meter) -> String {
     let mut out = String::with_capacity(8 << 10);
     let standing = served.standing();
     write_standing(&mut out, &standing);
-    write_tally(&mut out, &standing, &served.tally());
+    write_tally(&mut out, &served.tally(), meter.writes_under_way());
     row(
         &mut out,
         COUNTER,
@@ -68,6 +68,13 @@ fn write_standing(out: &mut String, standing: &Standing) {
     let compacted = "etcd_debugging_mvcc_compact_revision";
     head(out, compacted, GAUGE, "Revision below which history is gone.");
     writeln!(out, "{compacted} {}", standing.compacted_revision).expect("a string takes everything");
+    row(
+        out,
+        GAUGE,
+        "orlop_no_space",
+        "Whether writes are refused for want of space.",
+        u64::from(standing.no_space),
+    );
     labelled(out, "etcd_server_id", "Id of this member.", "server_id", &format!("{:x}", standing.member_id));
     labelled(
         out,
@@ -80,13 +87,26 @@ fn write_standing(out: &mut String, standing: &Standing) {
     labelled(out, "etcd_cluster_version", "Version that all members serve.", "cluster_version", minor);
 }
 
-fn write_tally(out: &mut String, standing: &Standing, tally: &Tally) {
-    let pending = tally.proposals.saturating_sub(tally.proposals_ended);
+fn write_tally(out: &mut String, tally: &Tally, pending: u64) {
     row(out, COUNTER, "etcd_server_leader_changes_seen_total", "Leader changes seen.", tally.leader_changes);
     row(out, COUNTER, "etcd_server_proposals_failed_total", "Proposals that failed.", tally.proposals_failed);
-    row(out, GAUGE, "etcd_server_proposals_pending", "Proposals under way.", pending);
-    let alarm = "etcd_server_no_space";
-    row(out, GAUGE, alarm, "Whether writes are refused for want of space.", u64::from(standing.no_space));
+    row(out, GAUGE, "etcd_server_proposals_pending", "Writing calls under way.", pending);
+    let streams = "etcd_debugging_mvcc_watch_stream_total";
+    row(out, GAUGE, streams, "Watch streams open.", tally.watch_streams);
+    row(out, GAUGE, "etcd_debugging_mvcc_watcher_total", "Watchers on them.", tally.watchers);
+    row(out, GAUGE, "etcd_debugging_mvcc_slow_watcher_total", "Watchers that lag.", tally.slow_watchers);
+    row(out, GAUGE, "etcd_debugging_mvcc_keys_total", "Keys.", tally.keys);
+    row(out, GAUGE, "orlop_leases", "Leases.", tally.leases);
+    row(out, COUNTER, "orlop_linearizable_reads_total", "Reads confirmed by a quorum.", tally.reads);
+    row(
+        out,
+        COUNTER,
+        "orlop_serializable_reads_total",
+        "Reads of this member's own state.",
+        tally.serializable_reads,
+    );
+    let refused = "orlop_peer_messages_refused_total";
+    row(out, COUNTER, refused, "Messages of peers that made no sense.", tally.refused_messages);
 }
 
 fn row(out: &mut String, kind: &str, name: &str, help: &str, value: u64) {

@@ -39,21 +39,29 @@ pub struct Standing {
     pub no_space: bool,
 }
 
-/// What a member has counted since its start.
+/// What a member has counted since its start, and what it holds now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Leader changes seen.
     pub leader_changes: u64,
-    /// Proposals made.
-    pub proposals: u64,
-    /// Proposals that have an outcome.
-    pub proposals_ended: u64,
     /// Proposals that ended in an error.
     pub proposals_failed: u64,
     /// Linearizable reads.
     pub reads: u64,
     /// Reads from this member's own state.
     pub serializable_reads: u64,
+    /// Messages of other members that were refused because they made no sense.
+    pub refused_messages: u64,
+    /// Watch streams open now.
+    pub watch_streams: u64,
+    /// Watchers on them.
+    pub watchers: u64,
+    /// Watchers that lag.
+    pub slow_watchers: u64,
+    /// Keys there are now.
+    pub keys: u64,
+    /// Leases there are now.
+    pub leases: u64,
 }
 
 /// The outcome of hashing the keys.

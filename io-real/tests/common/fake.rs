@@ -111,13 +111,7 @@ impl Served for Fake {
     }
 
     fn tally(&self) -> Tally {
-        Tally {
-            leader_changes: 3,
-            proposals: 10,
-            proposals_ended: 8,
-            proposals_failed: 2,
-            ..Tally::default()
-        }
+        Tally { leader_changes: 3, proposals_failed: 2, watchers: 4, ..Tally::default() }
     }
 
     fn members(&self, _: bool) -> BoxFuture<'_, KvResult<Vec<Member>>> {
