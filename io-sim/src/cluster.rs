@@ -191,7 +191,13 @@ impl Cluster {
     fn does_not_start(&self, member: u8, error: StartError) {
         let node = self.node(member);
         self.0.world.sched().trace(node, || format!("does not start: {error}"));
-        let excused = matches!(error, StartError::Io(_)) && self.disk_may_fail();
+        let of_the_disk = match &error {
+            StartError::Io(_) => true,
+            // A sync that fails while the log is opened.
+            StartError::Damaged(text) => text.contains("failed to sync"),
+            StartError::Config(_) | StartError::Foreign(_) => false,
+        };
+        let excused = of_the_disk && self.disk_may_fail();
         self.ended(member, excused, format!("member {member} does not start: {error}"));
     }
 

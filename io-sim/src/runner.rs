@@ -194,6 +194,7 @@ fn verdict(world: &World, cluster: &Cluster, storm: &Storm, history: &History) -
     let terms = leases::Terms {
         drift_ppm: storm.worst_drift_ppm(),
         disturbed: evidence.elected.max(calm),
+        healthy: calm + SETTLE,
         slack: LEASE_SLACK,
         end,
     };

@@ -22,6 +22,8 @@ pub struct Terms {
     pub drift_ppm: u32,
     /// The last time at which a leader was elected or a fault healed.
     pub disturbed: Duration,
+    /// The time from which on the cluster serves, however the last fault left it.
+    pub healthy: Duration,
     /// How much longer than its TTL a lease may stay when nothing is wrong.
     pub slack: Duration,
     /// The end of the run.
@@ -135,7 +137,7 @@ impl Life<'_> {
         let touched =
             self.operations.iter().map(|operation| operation.returned).max().unwrap_or(Duration::ZERO);
         let since = touched.max(self.granted).max(terms.disturbed);
-        let deadline = since + terms.longest(self.ttl) + terms.slack;
+        let deadline = (since + terms.longest(self.ttl)).max(terms.healthy) + terms.slack;
         let gone = self.ended.is_some_and(|ended| ended <= deadline);
         ensure(gone || terms.end < deadline, NAME, "ends-in-time", || {
             format!(

@@ -7,6 +7,7 @@ use kernel::lease::*;
 const TERMS: Terms = Terms {
     drift_ppm: 10_000,
     disturbed: Duration::from_secs(2),
+    healthy: Duration::from_secs(5),
     slack: Duration::from_secs(3),
     end: Duration::from_secs(60),
 };

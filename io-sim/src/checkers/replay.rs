@@ -235,6 +235,10 @@ impl Replay {
                 .iter()
                 .find(|step| same_deed(&step.call, &operation.call) && step.result.is_ok());
         }
+        // A delete that found nothing made no revision; an equal one may have made the one that it names.
+        if matches!(reply, Reply::Delete(answer) if answer.deleted == 0) {
+            return None;
+        }
         let step = &self.steps[*self.by_revision.get(&reply.revision())?];
         (step.call == operation.call).then_some(step)
     }

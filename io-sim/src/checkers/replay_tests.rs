@@ -99,7 +99,7 @@ fn a_delete_without_a_tag_is_found_by_its_revision() {
     };
     let check = |operation| log.check(&History { operations: vec![operation], watches: Vec::new() });
     assert_eq!(check(answer(1, 3)), Ok(()));
-    assert_eq!(check(answer(0, 3)).unwrap_err().invariant, "same-answer", "it did delete something");
+    assert_eq!(check(answer(0, 3)), Ok(()), "an equal one may have come second");
     assert_eq!(check(answer(1, 2)).unwrap_err().invariant, "acknowledged-write-lost");
     assert_eq!(check(answer(0, 2)).unwrap_err().invariant, "same-answer");
 }
