@@ -20,7 +20,9 @@ impl Node {
         let status = self.consensus.status();
         if status.role != Role::Leader {
             let _ = reply.send(Err(KvError::not_leader()));
-        } else if to == self.config.member_id || !self.config.members.iter().any(|member| member.id == to) {
+        } else if to == self.config.member_id {
+            let _ = reply.send(Ok(()));
+        } else if !self.config.members.iter().any(|member| member.id == to) {
             let _ = reply.send(Err(KvError::bad_leader_transferee()));
         } else {
             self.consensus.transfer_leader(to);

@@ -78,7 +78,8 @@ impl FrameSender for Sender {
     fn send(&mut self, frames: Vec<Bytes>) -> BoxFuture<'_, io::Result<()>> {
         Box::pin(async move {
             if let Some(large) = frames.iter().find(|frame| frame.len() > MAX_FRAME_BYTES) {
-                let text = format!("a frame of {} bytes is larger than the limit of {MAX_FRAME_BYTES}", large.len());
+                let text =
+                    format!("a frame of {} bytes is larger than the limit of {MAX_FRAME_BYTES}", large.len());
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
             }
             for frame in frames {
