@@ -233,3 +233,6 @@ pub fn peer_state_from_raft(state: ProgressState) -> PeerState {
         ProgressState::Snapshot => PeerState::Snapshot,
     }
 }
+
+#[cfg(test)]
+mod tests;

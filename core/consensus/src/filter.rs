@@ -226,3 +226,6 @@ pub fn conf_change(change: &ConfChange) -> Result<(), String> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

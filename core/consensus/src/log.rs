@@ -190,3 +190,6 @@ impl Storage for Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,3 +125,6 @@ impl Restored {
         state
     }
 }
+
+#[cfg(test)]
+mod tests;
