@@ -263,8 +263,8 @@ fn repair(
         Ok(Some(state)) => replay.carried.hard_state = Some(Bytes::copy_from_slice(state)),
         Err(why) => return Err(Error::Unrepairable { damage, why }),
     }
-    let snapshots = later.found.iter().filter(|later| later.proven && later.found.tag == Tag::Snapshot);
-    if let Some(later) = snapshots.last() {
+    let mut snapshots = later.found.iter().filter(|later| later.proven && later.found.tag == Tag::Snapshot);
+    if let Some(later) = snapshots.next_back() {
         replay.set_snapshot(record(Kind::Snapshot, &later.found));
     }
     let lost = Some(later.acknowledged).filter(|acknowledged| *acknowledged > replay.last());

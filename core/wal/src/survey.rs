@@ -220,8 +220,8 @@ impl Evidence<'_> {
             return Ok(None);
         }
         let copies = self.found.iter().rev().take_while(|later| later.segment == newest);
-        let copies = copies.map(|later| later.found).filter(|found| found.offset >= last.state_at);
-        match copies.filter(|found| found.hard_state().is_some()).next() {
+        let mut copies = copies.map(|later| later.found).filter(|found| found.offset >= last.state_at);
+        match copies.find(|found| found.hard_state().is_some()) {
             Some(found) => Ok(Some(found.payload)),
             None => Err("the newest hard state is lost in it"),
         }

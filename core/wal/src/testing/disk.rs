@@ -194,12 +194,8 @@ impl TestDisk {
 
     /// Writes and syncs of files so far.
     pub fn writes_and_syncs(&self) -> (u64, u64) {
-        (self.state().writes, self.state().syncs)
-    }
-
-    /// Whether the planned fault has cut the power or killed the process.
-    pub fn is_off(&self) -> bool {
-        self.state().off
+        let state = self.state();
+        (state.writes, state.syncs)
     }
 
     /// Bounds the bytes of all files together.

@@ -34,7 +34,7 @@ quickcheck::quickcheck! {
     fn what_goes_in_comes_out(payloads: Vec<Vec<u8>>) -> bool {
         let (bytes, at) = encode(&payloads);
         let lengths: usize = payloads.iter().map(|payload| encoded_len(payload.len())).sum();
-        bytes.len() == lengths && at.tail == lengths && lengths % ALIGN == 0
+        bytes.len() == lengths && at.tail == lengths && lengths.is_multiple_of(ALIGN)
             && decode(&bytes) == (1..).zip(payloads).collect::<Vec<_>>()
     }
 
