@@ -201,7 +201,7 @@ fn assemble(
     let consensus = consensus(&config, draws.next_u64(), restored, quarantine)?;
     if let Some(listener) = listener {
         let receiver =
-            snapshot::Receiver::new(format!("{}/state.arriving", config.dir), io.spawn.worker("snapshot"));
+            snapshot::Receiver::new(format!("{}/state.redb", config.dir), io.spawn.worker("snapshot"));
         Door::open(&io, &identity, &events, listener, receiver);
     }
     let hub = hub(&io, &config, store.revision(), draws.next_u64());

@@ -100,7 +100,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Writes what arrives to `path`, inside the member's data directory.
+    /// Takes snapshots for the state at `path`, inside the member's data directory; what arrives is written beside it.
     pub fn new(path: String, worker: Arc<dyn Worker>) -> Self {
         Receiver { path, worker, busy: Arc::default() }
     }
