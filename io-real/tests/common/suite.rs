@@ -188,5 +188,5 @@ async fn maintenance(client: &Client) {
     client.defragment().await.unwrap();
     assert_eq!(client.health("").await.unwrap().status, ServingStatus::Serving as i32);
     client.move_leader(status.leader).await.expect("it leads already");
-    assert_eq!(client.move_leader(1).await.unwrap_err(), KvError::bad_leader_transferee());
+    assert_eq!(client.move_leader(status.leader + 1).await.unwrap_err(), KvError::bad_leader_transferee());
 }
