@@ -17,13 +17,14 @@ use raft::{ProgressState, StateRole};
 pub fn entry_to_raft(entry: Entry) -> pb::Entry {
     let kind =
         if entry.is_conf_change() { pb::EntryType::EntryConfChangeV2 } else { pb::EntryType::EntryNormal };
-    let mut to = pb::Entry::default();
-    to.entry_type = kind;
-    to.index = entry.index;
-    to.term = entry.term;
-    to.data = entry.data;
-    to.context = entry.context;
-    to
+    pb::Entry {
+        entry_type: kind,
+        index: entry.index,
+        term: entry.term,
+        data: entry.data,
+        context: entry.context,
+        ..Default::default()
+    }
 }
 
 /// An entry from the crate.
@@ -44,22 +45,25 @@ pub fn entry_from_raft(entry: pb::Entry) -> Entry {
 /// A message for the crate. An unknown kind is refused.
 pub fn message_to_raft(message: Message) -> Result<pb::Message, Error> {
     let kind = kind_to_raft(message.kind)?;
-    let mut to = pb::Message::default();
-    to.msg_type = kind;
-    to.to = message.to;
-    to.from = message.from;
-    to.term = message.term;
-    to.log_term = message.log_term;
-    to.index = message.index;
-    to.entries = message.entries.into_iter().map(entry_to_raft).collect::<Vec<_>>().into();
-    to.commit = message.commit;
-    to.commit_term = message.commit_term;
+    let entries: Vec<pb::Entry> = message.entries.into_iter().map(entry_to_raft).collect();
+    let mut to = pb::Message {
+        msg_type: kind,
+        to: message.to,
+        from: message.from,
+        term: message.term,
+        log_term: message.log_term,
+        index: message.index,
+        entries: entries.into(),
+        commit: message.commit,
+        commit_term: message.commit_term,
+        reject: message.reject,
+        reject_hint: message.reject_hint,
+        context: message.context,
+        ..Default::default()
+    };
     if let Some(mark) = message.snapshot {
         to.set_snapshot(mark_to_raft(mark));
     }
-    to.reject = message.reject;
-    to.reject_hint = message.reject_hint;
-    to.context = message.context;
     Ok(to)
 }
 
@@ -148,13 +152,14 @@ pub fn mark_from_raft(mut snapshot: pb::Snapshot) -> SnapshotMark {
 
 /// A configuration for the crate.
 pub fn conf_state_to_raft(state: ConfState) -> pb::ConfState {
-    let mut to = pb::ConfState::default();
-    to.voters = state.voters;
-    to.learners = state.learners;
-    to.voters_outgoing = state.voters_outgoing;
-    to.learners_next = state.learners_next;
-    to.auto_leave = state.auto_leave;
-    to
+    pb::ConfState {
+        voters: state.voters,
+        learners: state.learners,
+        voters_outgoing: state.voters_outgoing,
+        learners_next: state.learners_next,
+        auto_leave: state.auto_leave,
+        ..Default::default()
+    }
 }
 
 /// A configuration from the crate, whose sets have no order: ours are sorted, so that equal ones are equal bytes.
@@ -174,11 +179,7 @@ pub fn conf_state_from_raft(state: pb::ConfState) -> ConfState {
 
 /// A hard state for the crate.
 pub fn hard_state_to_raft(state: HardState) -> pb::HardState {
-    let mut to = pb::HardState::default();
-    to.term = state.term;
-    to.vote = state.vote;
-    to.commit = state.commit;
-    to
+    pb::HardState { term: state.term, vote: state.vote, commit: state.commit, ..Default::default() }
 }
 
 /// A hard state from the crate.
@@ -188,26 +189,27 @@ pub fn hard_state_from_raft(state: &pb::HardState) -> HardState {
 
 /// A change of membership for the crate. Its kinds are ones that we know: `filter` has seen to it.
 pub fn conf_change_to_raft(change: &ConfChange) -> pb::ConfChangeV2 {
-    let mut to = pb::ConfChangeV2::default();
-    to.transition = match change.transition() {
+    let transition = match change.transition() {
         Transition::Auto => pb::ConfChangeTransition::Auto,
         Transition::Joint => pb::ConfChangeTransition::Implicit,
         Transition::JointExplicit => pb::ConfChangeTransition::Explicit,
     };
-    to.changes = change.changes.iter().map(change_to_raft).collect::<Vec<_>>().into();
-    to.context = change.context.clone();
-    to
+    let changes: Vec<pb::ConfChangeSingle> = change.changes.iter().map(change_to_raft).collect();
+    pb::ConfChangeV2 {
+        transition,
+        changes: changes.into(),
+        context: change.context.clone(),
+        ..Default::default()
+    }
 }
 
 fn change_to_raft(change: &Change) -> pb::ConfChangeSingle {
-    let mut to = pb::ConfChangeSingle::default();
-    to.node_id = change.id;
-    to.change_type = match change.kind() {
+    let change_type = match change.kind() {
         ChangeKind::AddVoter => pb::ConfChangeType::AddNode,
         ChangeKind::Remove => pb::ConfChangeType::RemoveNode,
         ChangeKind::AddLearner => pb::ConfChangeType::AddLearnerNode,
     };
-    to
+    pb::ConfChangeSingle { change_type, node_id: change.id, ..Default::default() }
 }
 
 /// The data of an entry that changes the membership, the one thing that the crate parses by itself.

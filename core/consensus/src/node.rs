@@ -301,11 +301,8 @@ impl Consensus {
     }
 
     fn local(&self, kind: pb::MessageType, entry: Entry) -> pb::Message {
-        let mut message = pb::Message::default();
-        message.msg_type = kind;
-        message.from = self.raw.raft.id;
-        message.entries = vec![convert::entry_to_raft(entry)].into();
-        message
+        let entries = vec![convert::entry_to_raft(entry)];
+        pb::Message { msg_type: kind, from: self.raw.raft.id, entries: entries.into(), ..Default::default() }
     }
 
     fn view(&self, sender: u64) -> View {

@@ -23,8 +23,8 @@ impl Consensus {
                 Output { number: ready.number(), must_sync: ready.must_sync(), ..Default::default() };
             self.taken = output.number;
             self.take_writes(&mut ready, &mut output);
-            let messages = [ready.take_messages(), ready.take_persisted_messages()].concat();
-            self.sort_messages(messages.into_iter().filter_map(convert::message_from_raft), &mut output);
+            let messages = ready.take_messages().into_iter().chain(ready.take_persisted_messages());
+            self.sort_messages(messages.filter_map(convert::message_from_raft), &mut output);
             output.committed =
                 ready.take_committed_entries().into_iter().map(convert::entry_from_raft).collect();
             output.reads = ready.take_read_states().iter().map(read_state).collect();

@@ -70,8 +70,7 @@ quickcheck! {
 
 #[test]
 fn messages_that_never_leave_a_member_have_no_form() {
-    let mut message = pb::Message::default();
-    message.msg_type = pb::MessageType::MsgHup;
+    let message = pb::Message { msg_type: pb::MessageType::MsgHup, ..Default::default() };
     assert_eq!(message_from_raft(message), None);
     for kind in [0, 14, -1] {
         assert!(message_to_raft(Message { kind, ..Default::default() }).is_err(), "kind {kind}");

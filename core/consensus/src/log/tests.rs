@@ -5,11 +5,7 @@ use quickcheck::quickcheck;
 use std::collections::BTreeMap;
 
 fn entry(index: u64, term: u64, length: usize) -> Entry {
-    let mut entry = Entry::default();
-    entry.index = index;
-    entry.term = term;
-    entry.data = vec![0; length].into();
-    entry
+    Entry { index, term, data: vec![0; length].into(), ..Default::default() }
 }
 
 fn log(base: (u64, u64), last: u64) -> Log {

@@ -5,40 +5,17 @@
 //! is told, as with a connection. What Raft promises is checked after each step, over all members and all time:
 //! one leader a term, one entry an index once it is committed, and no read older than its question.
 
+// Each test program uses a part of it.
+#![allow(dead_code)]
+
+mod describe;
+mod member;
+
 use bytes::Bytes;
 use consensus::*;
+use describe::describe;
+pub use member::*;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-/// What was applied: the entry's index, term and data.
-pub type Applied = (u64, u64, Bytes);
-
-/// A durable copy of the state.
-#[derive(Clone, Default)]
-pub struct Checkpoint {
-    pub mark: SnapshotMark,
-    pub state: Vec<Applied>,
-}
-
-/// What survives a crash.
-#[derive(Clone, Default)]
-pub struct Disk {
-    pub checkpoint: Checkpoint,
-    pub hard_state: HardState,
-    pub log: Vec<Entry>,
-    /// Acknowledged up to here, and lost.
-    pub quarantine: Option<u64>,
-}
-
-/// A member, running or not.
-pub struct Member {
-    pub node: Option<Consensus>,
-    pub disk: Disk,
-    pub waiting: VecDeque<Output>,
-    pub state: Vec<Applied>,
-    pub conf_state: ConfState,
-    pub arrived: Option<Checkpoint>,
-    pub answers: Vec<ReadState>,
-}
 
 /// A message under way, and the state that a snapshot's message brings along.
 #[derive(Clone)]
@@ -261,7 +238,7 @@ impl Network {
             assert_eq!(message.from, id);
             let to = message.to;
             if self.cut.contains(&(id, to))
-                || !self.members.get(&to).is_some_and(|member| member.node.is_some())
+                || self.members.get(&to).is_none_or(|member| member.node.is_none())
             {
                 self.node(id).report_unreachable(to);
                 if message.is_snapshot() {
@@ -450,60 +427,22 @@ impl Network {
     }
 }
 
-impl Disk {
-    fn write(&mut self, output: &Output) {
-        if let Some(mark) = &output.snapshot {
-            let kept = self.log.iter().any(|entry| entry.index == mark.index && entry.term == mark.term);
-            if !kept {
-                self.log.clear();
-            }
-        }
-        if let Some(first) = output.entries.first() {
-            self.log.retain(|entry| entry.index < first.index);
-            self.log.extend(output.entries.iter().cloned());
-        }
-        if let Some(state) = output.hard_state {
-            self.hard_state = state;
-        }
-    }
+/// A cluster whose first member leads term 2 with its first entry committed; the trace begins after that.
+pub fn led_by_one(voters: u64, spare: u64) -> Network {
+    let mut network = Network::new(1, voters, spare);
+    network.campaign(1).expect("a voter may campaign");
+    network.settle();
+    network.round();
+    network.round();
+    assert_eq!(network.leader(), Some(1));
+    network.trace.clear();
+    network
 }
 
-impl Member {
-    fn is_durable(&self, entry: &Entry) -> bool {
-        self.disk.log.iter().any(|stored| stored == entry)
-    }
-}
-
-fn describe(output: &Output) -> String {
-    let mut words = Vec::new();
-    if let Some(mark) = &output.snapshot {
-        words.push(format!("snapshot {}/{}", mark.index, mark.term));
-    }
-    let range = |entries: &[Entry]| match entries {
-        [] => String::new(),
-        [one] => format!("{}/{}", one.index, one.term),
-        [first, .., last] => format!("{}/{}..{}/{}", first.index, first.term, last.index, last.term),
-    };
-    if !output.entries.is_empty() {
-        words.push(format!("write {}", range(&output.entries)));
-    }
-    if let Some(state) = &output.hard_state {
-        let sync = if output.must_sync { "sync" } else { "note" };
-        words.push(format!("{sync} term {} vote {} commit {}", state.term, state.vote, state.commit));
-    }
-    if !output.committed.is_empty() {
-        words.push(format!("apply {}", range(&output.committed)));
-    }
-    words.extend(output.reads.iter().map(|read| format!("answer read at {}", read.index)));
-    for (when, messages) in [("send", &output.send_now), ("then send", &output.send_after_persist)] {
-        for message in messages {
-            let kind = MessageKind::try_from(message.kind).expect("a known kind");
-            let entries = range(&message.entries);
-            let space =
-                if entries.is_empty() || message.term == 0 { String::new() } else { format!(" {entries}") };
-            let no = if message.reject { " no" } else { "" };
-            words.push(format!("{when} {kind:?}{space}{no} to {}", message.to));
-        }
-    }
-    words.join(", ")
+/// Asserts that the trace since the last call is `story`, but for indentation.
+#[track_caller]
+pub fn expect(network: &mut Network, story: &str) {
+    let told = std::mem::take(&mut network.trace).join("\n");
+    let expected: Vec<&str> = story.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    assert!(told == expected.join("\n"), "the story went differently:\n{told}\n");
 }
