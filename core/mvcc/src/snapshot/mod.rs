@@ -32,6 +32,3 @@ impl Kind {
 
 /// Length of a chunk's head: checksum and number.
 const CHUNK_HEAD: usize = 8;
-
-#[cfg(test)]
-mod tests;
