@@ -11,8 +11,10 @@ compile_error!(
 );
 
 mod bench;
+mod etcd;
 mod etcdctl;
 mod golang;
+mod node;
 mod output;
 
 use std::ffi::{OsStr, OsString};
@@ -47,6 +49,8 @@ fn main() -> ExitCode {
     match program.to_string_lossy().as_ref() {
         "etcdctl" => etcdctl::main(args),
         "bench" => bench::main(args),
+        "etcd" => etcd::main(args),
+        "node" => node::main(args),
         "--help" | "-h" | "help" => {
             output::print(USAGE.as_bytes());
             ExitCode::SUCCESS

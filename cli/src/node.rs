@@ -1,0 +1,144 @@
+//! `orlop node --dev`: one member on this machine without any configuration.
+//!
+//! It is `orlop etcd` with a data folder of its own and a greeting that says what listens where and what to try first.
+
+use crate::etcd::config::EtcdConfig;
+use crate::etcd::flags::{Asked, Settings};
+use crate::etcd::log::Log;
+use crate::etcd::{Refusal, serve};
+use crate::output::print_line;
+use clap::Parser;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Everything on this machine, in one process.
+#[derive(Parser)]
+#[command(name = "node")]
+struct Cli {
+    /// One member, no configuration
+    #[arg(long)]
+    dev: bool,
+    /// The data folder [default: $XDG_DATA_HOME/orlop or ~/.local/share/orlop]
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Where clients are served
+    #[arg(long, default_value = "http://127.0.0.1:2379")]
+    listen_client_urls: String,
+    /// Where other members would be served
+    #[arg(long, default_value = "http://127.0.0.1:2380")]
+    listen_peer_urls: String,
+    /// Least grave level that is logged
+    #[arg(long, default_value = "warn")]
+    log_level: String,
+}
+
+/// Runs the node. `args` begins with the program's name.
+pub fn main(args: Vec<OsString>) -> ExitCode {
+    match run(Cli::parse_from(args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(refusal) => {
+            eprintln!("Error: {}", refusal.message);
+            ExitCode::from(refusal.code)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Refusal> {
+    if !cli.dev {
+        return Err(Refusal::usage(
+            "`orlop node` is offered only with --dev for now; to run members of a cluster use `orlop etcd`",
+        ));
+    }
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let data_dir = cli.data_dir.clone().or_else(|| default_data_dir(variable)).ok_or_else(|| {
+        Refusal::usage("neither XDG_DATA_HOME nor HOME is set: say where the data goes with --data-dir")
+    })?;
+    let config = configure(&cli, data_dir)?;
+    let log = Log::open(&config.log).map_err(Refusal::start)?;
+    greet(&config);
+    serve::run(config, &log, |_| print_line("\nReady. Stop with Ctrl-C."))
+}
+
+/// The data folder by the XDG rules: a relative XDG_DATA_HOME does not count.
+fn default_data_dir(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    let xdg = variable("XDG_DATA_HOME").filter(|path| path.is_absolute());
+    let base = xdg
+        .or_else(|| variable("HOME").filter(|home| home.is_absolute()).map(|home| home.join(".local/share")));
+    base.map(|base| base.join("orlop"))
+}
+
+fn configure(cli: &Cli, data_dir: PathBuf) -> Result<EtcdConfig, Refusal> {
+    let data_dir =
+        data_dir.to_str().ok_or_else(|| Refusal::usage("--data-dir must be UTF-8: choose another folder"))?;
+    let line = [
+        ("data-dir", data_dir),
+        ("listen-client-urls", &cli.listen_client_urls),
+        ("advertise-client-urls", &cli.listen_client_urls),
+        ("listen-peer-urls", &cli.listen_peer_urls),
+        ("log-level", &cli.log_level),
+        ("log-format", "console"),
+    ];
+    let line = line.map(|(name, value)| format!("--{name}={value}"));
+    match Settings::read(&line, &[])? {
+        Asked::Run(settings) => EtcdConfig::new(&settings),
+        Asked::Help | Asked::Version => unreachable!("neither is in the line above"),
+    }
+}
+
+fn greet(config: &EtcdConfig) {
+    let endpoint = config.listen_client[0].address();
+    let data_dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
+    print_line(&format!(
+        "\
+orlop {} (etcd API {})
+
+  clients   {}
+  peers     {}
+  data      {}
+
+Try, in another terminal:
+
+  orlop etcdctl --endpoints {endpoint} put greeting hello
+  orlop etcdctl --endpoints {endpoint} get greeting
+  orlop etcdctl --endpoints {endpoint} watch --prefix \"\"",
+        env!("CARGO_PKG_VERSION"),
+        io_real::served::API_VERSION,
+        config.listen_client[0],
+        config.listen_peer[0],
+        data_dir.display(),
+    ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configured(args: &[&str]) -> Result<EtcdConfig, Refusal> {
+        let cli = Cli::try_parse_from(["node", "--dev"].iter().chain(args)).expect("flags of the node");
+        configure(&cli, PathBuf::from("/tmp/orlop"))
+    }
+
+    #[test]
+    fn one_member_on_etcds_ports() {
+        let config = configured(&[]).unwrap();
+        assert_eq!(config.listen_client[0].address(), "127.0.0.1:2379");
+        assert_eq!(config.member.listen_peer, "127.0.0.1:2380");
+        assert_eq!(config.member.members.len(), 1);
+        assert_eq!(config.this().client_urls, ["http://127.0.0.1:2379"]);
+        let bad = configured(&["--listen-client-urls", "127.0.0.1:1"]).err().unwrap();
+        assert!(bad.message.contains("-listen-client-urls"), "{}", bad.message);
+    }
+
+    #[test]
+    fn data_goes_where_xdg_says() {
+        let given = |xdg: Option<&str>, home: Option<&str>| {
+            let (xdg, home) = (xdg.map(PathBuf::from), home.map(PathBuf::from));
+            default_data_dir(move |name| if name == "HOME" { home.clone() } else { xdg.clone() })
+        };
+        assert_eq!(given(Some("/data"), Some("/home/u")), Some("/data/orlop".into()));
+        assert_eq!(given(Some("data"), Some("/home/u")), Some("/home/u/.local/share/orlop".into()));
+        assert_eq!(given(None, Some("/home/u")), Some("/home/u/.local/share/orlop".into()));
+        assert_eq!(given(None, None), None);
+    }
+}
