@@ -95,7 +95,7 @@ impl Model {
         if put.lease != 0 && !self.leases.contains_key(&put.lease) {
             return Err(KvError::lease_not_found());
         }
-        let before = change.keys.get(&put.key).cloned();
+        let before = self.at(self.revision).get(&put.key).cloned();
         if before.is_none() && (put.ignore_value || put.ignore_lease) {
             return Err(KvError::key_not_found());
         }
