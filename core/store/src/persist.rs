@@ -53,6 +53,8 @@ pub enum Saved {
     Full(Vec<Record>, bool),
     /// A chore is done.
     Chore,
+    /// There was no room for a chore: it is for later.
+    Later,
     /// The log failed for good.
     Failed(String),
 }
@@ -67,7 +69,8 @@ impl Persist {
             events,
             waiting: Group::default(),
             under_way: None,
-            unmarked: false,
+            // What recovery found counts as persisted, and may have no marker yet.
+            unmarked: true,
             chore: false,
             refused: None,
         }
@@ -143,6 +146,11 @@ impl Persist {
                 self.chore = false;
                 Ok(None)
             }
+            Saved::Later => {
+                self.chore = false;
+                self.unmarked = true;
+                Ok(None)
+            }
             Saved::Full(records, sync) => {
                 self.io.probe.sometimes("log: the disk is full");
                 let durable = self.under_way.take().expect("a group was under way");
@@ -195,7 +203,8 @@ impl Persist {
         self.chore = true;
         let wal = self.wal.clone();
         self.run(move || match chore(&mut wal.lock().expect("no holder panics")) {
-            Ok(()) | Err(wal::Error::Full(_)) => Saved::Chore,
+            Ok(()) => Saved::Chore,
+            Err(wal::Error::Full(_)) => Saved::Later,
             Err(error) => Saved::Failed(error.to_string()),
         });
     }

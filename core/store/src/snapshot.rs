@@ -83,6 +83,7 @@ fn announce(message: &mut Message, reader: &SnapshotReader) {
     if let Some(mark) = &mut message.snapshot {
         assert!(reader.applied() >= mark.index, "a mark never lies ahead of the state");
         (mark.index, mark.term) = (reader.applied(), reader.term());
+        // The membership does not change at run time yet, so the mark's configuration holds at the newer index as well.
     }
 }
 
