@@ -289,7 +289,7 @@ impl World {
     }
 
     /// Runs the world until `future` is done, at most up to `deadline`; `None` when it was not done by then, or the run
-    /// failed. The future belongs to no node.
+    /// failed; it then goes on when the world is run on. The future belongs to no node.
     pub fn complete<T: Send + 'static>(
         &self,
         deadline: Duration,

@@ -9,7 +9,7 @@ use kernel::{BoxFuture, Disk};
 use std::sync::Arc;
 use std::time::Duration;
 
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 20;
 
 /// Longer than any case takes.
 const END: Duration = Duration::from_secs(3600);

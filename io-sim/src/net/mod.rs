@@ -120,7 +120,8 @@ impl Listener for SimListener {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
         Box::pin(poll_fn(|context| {
             let mut state = self.net.lock();
-            let listening = state.listeners.get_mut(&(self.owner.node, self.port)).ok_or_else(ended)?;
+            let listening = state.listeners.get_mut(&(self.owner.node, self.port));
+            let listening = listening.filter(|listening| listening.owner == self.owner).ok_or_else(ended)?;
             let Some(conn) = listening.backlog.pop_front() else {
                 listening.waker = Some(context.waker().clone());
                 return Poll::Pending;
@@ -137,10 +138,7 @@ impl Listener for SimListener {
 
 impl Drop for SimListener {
     fn drop(&mut self) {
-        let listening = self.net.lock().listeners.remove(&(self.owner.node, self.port));
-        for conn in listening.into_iter().flat_map(|listening| listening.backlog) {
-            drop(halves(&self.net, EndId { conn, end: 1 }));
-        }
+        self.net.stop_listening(self.owner, Some(self.port));
     }
 }
 
@@ -183,6 +181,9 @@ impl SimSender {
             let conn = state.conns.get_mut(&id.conn).expect("a held half keeps its connection");
             if conn.ends[id.end] != End::Open || conn.pipes[1 - id.end].is_finished(now) {
                 return Poll::Ready(Err(broken()));
+            }
+            if !net.sched.is_current(conn.owners[id.end]) {
+                return Poll::Ready(Err(ended()));
             }
             if left.is_empty() {
                 return Poll::Ready(Ok(()));

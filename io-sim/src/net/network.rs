@@ -166,6 +166,7 @@ impl Network {
 
     /// A process ends and its kernel tidies up: some connections are reset here, the rest close when their halves drop.
     pub fn process_ends(self: &Arc<Self>, owner: Owner) {
+        self.stop_listening(owner, None);
         let mut state = self.lock();
         for id in state.ids(|conn| conn.owners.contains(&owner)) {
             let [a, b] = state.conns[&id].owners;
@@ -176,7 +177,7 @@ impl Network {
     }
 
     /// The power of a machine goes: its connections are dead, and nobody is told.
-    pub fn power_goes(&self, node: NodeId) {
+    pub fn power_goes(self: &Arc<Self>, node: NodeId) {
         let now = self.sched.now_ns();
         let mut state = self.lock();
         for id in state.ids(|conn| conn.owners.iter().any(|owner| owner.node == node)) {
@@ -189,6 +190,27 @@ impl Network {
                     conn.pipes[1 - end].lose_unarrived(now);
                 }
             }
+        }
+        drop(state);
+        if let Some(owner) = self.sched.owner(node) {
+            self.stop_listening(owner, None);
+        }
+    }
+
+    /// Frees the owner's ports (or one of them); what waited to be accepted there closes.
+    pub(super) fn stop_listening(self: &Arc<Self>, owner: Owner, port: Option<u16>) {
+        let mut waiting = Vec::new();
+        self.lock().listeners.retain(|(_, taken), listening| {
+            let ends = listening.owner == owner && port.is_none_or(|port| port == *taken);
+            if ends {
+                waiting.extend(listening.backlog.drain(..));
+            }
+            !ends
+        });
+        for conn in waiting {
+            let id = EndId { conn, end: 1 };
+            self.drop_half(id);
+            self.drop_half(id);
         }
     }
 

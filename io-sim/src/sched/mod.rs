@@ -377,7 +377,8 @@ impl Sched {
         (digest.hash(), digest.events())
     }
 
-    /// Sends lines of text about what happens to `sink` from now on.
+    /// Sends lines of text about what happens to `sink` from now on. The sink must not call into the world: some lines are
+    /// written in the middle of a verb.
     pub fn set_trace(&self, sink: Option<TraceSink>) {
         self.0.tracing.store(sink.is_some(), Ordering::Relaxed);
         *self.0.sink.lock().expect("no holder panics") = sink;

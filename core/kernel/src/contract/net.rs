@@ -72,8 +72,9 @@ impl Stage {
 
 /// A frame of `len` bytes that no other number has.
 fn frame(number: usize, len: usize) -> Bytes {
-    let byte = |index: usize| (number.wrapping_mul(31) + index.wrapping_mul(7) + (index >> 8)) as u8;
-    let mut bytes: Vec<u8> = (0..len).map(byte).collect();
+    let first = (number as u32).wrapping_mul(31);
+    let mut bytes: Vec<u8> =
+        (0..len as u32).map(|index| first.wrapping_add(index ^ (index >> 8)) as u8).collect();
     let tag = (number as u64).to_le_bytes();
     let tagged = len.min(tag.len());
     bytes[..tagged].copy_from_slice(&tag[..tagged]);
