@@ -185,7 +185,8 @@ impl Cluster {
             FatalError::Log(_) | FatalError::State(_) => self.disk_may_fail(),
             FatalError::Diverged(_) => false,
         };
-        self.ended(member, excused, format!("member {member} must end: {error}"));
+        let reboot = matches!(error, FatalError::State(_));
+        self.ended(member, excused, reboot, format!("member {member} must end: {error}"));
     }
 
     fn does_not_start(&self, member: u8, error: StartError) {
@@ -198,7 +199,8 @@ impl Cluster {
             StartError::Config(_) | StartError::Foreign(_) => false,
         };
         let excused = of_the_disk && self.disk_may_fail();
-        self.ended(member, excused, format!("member {member} does not start: {error}"));
+        let reboot = error.to_string().contains("the state ");
+        self.ended(member, excused, reboot, format!("member {member} does not start: {error}"));
     }
 
     /// Whether the plan does anything to disks that a member may see as an error, and is not over with it.
@@ -210,7 +212,10 @@ impl Cluster {
     }
 
     /// The process ends by itself; the supervisor starts it again, unless that was wrong of it.
-    fn ended(&self, member: u8, excused: bool, text: String) {
+    ///
+    /// After a failed sync of the state file the machine is rebooted first, as its operator is told to: what the page cache shows
+    /// of that file may never reach the medium, and the B-tree cannot tell. (The log can, and gets no reboot.)
+    fn ended(&self, member: u8, excused: bool, reboot: bool, text: String) {
         let node = self.node(member);
         if !excused {
             return self
@@ -219,6 +224,9 @@ impl Cluster {
         let cluster = self.clone();
         // Not from within the process's own task: it is about to be dropped.
         self.0.world.after(Duration::ZERO, move |world| {
+            if reboot {
+                world.power_loss(node);
+            }
             world.crash(node);
             world.after(RESTART, move |_| cluster.start(member));
         });
