@@ -43,6 +43,8 @@ const SCRIPT: &[(&str, &str)] = &[
     ),
     ("txn", "\nput k x\nput k y\n\n\n"),
     ("get k -w json", ""),
+    // Before the leases, whose drawn ids are part of what is hashed.
+    ("endpoint hashkv", ""),
     ("lease grant 300", ""),
     ("put leased v --lease=LEASE", ""),
     ("lease timetolive LEASE --keys", ""),
@@ -67,7 +69,6 @@ const SCRIPT: &[(&str, &str)] = &[
     ("endpoint health", ""),
     ("endpoint health -w json", ""),
     ("endpoint status -w json", ""),
-    ("endpoint hashkv", ""),
     ("alarm list", ""),
     ("defrag", ""),
     ("put \"\" x", ""),

@@ -130,9 +130,8 @@ impl Node {
             }
         }
         self.leases.expire_calls(now, || late(lost));
-        let given_up = |moving: &(u64, Duration, _)| moving.1 <= now;
-        if let Some((_, _, reply)) = self.run.moving.take_if(|moving| given_up(moving)) {
-            let _ = reply.send(Err(KvError::timeout()));
+        if let Some(moving) = self.run.moving.take_if(|moving| moving.until <= now) {
+            let _ = moving.reply.send(Err(KvError::timeout()));
         }
     }
 

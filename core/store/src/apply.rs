@@ -1,6 +1,7 @@
 //! Apply: one committed entry, one change of the state. The same on every member, because it depends on nothing else.
 
 use crate::config::{Observation, Observer};
+use crate::membership::Membership;
 use crate::proposal::Proposal;
 use bytes::Bytes;
 use consensus::{ConfChange, Consensus, Entry, SnapshotMark};
@@ -15,7 +16,7 @@ pub struct Applier {
     member_id: u64,
     observer: Option<Arc<dyn Observer>>,
     last_term: u64,
-    conf_state: consensus::ConfState,
+    membership: Membership,
 }
 
 /// What came of an entry.
@@ -39,14 +40,14 @@ impl Outcome {
 }
 
 impl Applier {
-    /// For `member_id`, whose state holds `conf_state` and has applied an entry of `term` last.
+    /// For `member_id`, whose state holds `membership` and has applied an entry of `term` last.
     pub fn new(
         member_id: u64,
         observer: Option<Arc<dyn Observer>>,
         term: u64,
-        conf_state: consensus::ConfState,
+        membership: Membership,
     ) -> Self {
-        Applier { member_id, observer, last_term: term, conf_state }
+        Applier { member_id, observer, last_term: term, membership }
     }
 
     /// Applies `entry`. An error means that this member cannot follow the log and must stop.
@@ -66,7 +67,12 @@ impl Applier {
             self.observe_applied(store, &entry, Bytes::new());
             return Ok(Outcome::nothing(store.revision()));
         }
-        let (proposal, command) = Proposal::decode(entry.data.clone())?;
+        let proposal = Proposal::decode(entry.data.clone())?;
+        if let Some(published) = proposal.publish {
+            self.membership.publish(published);
+            return Ok(self.note_membership(store, &entry));
+        }
+        let command = proposal.to_command()?;
         let applied = store.apply(entry.index, entry.term, &command).map_err(|error| error.to_string())?;
         self.observe_applied(store, &entry, proposal.command);
         let own_request = (proposal.member == self.member_id).then_some(proposal.request);
@@ -87,10 +93,21 @@ impl Applier {
     ) -> Result<Outcome, String> {
         let change =
             ConfChange::decode(entry.data.clone()).map_err(|error| format!("unreadable change: {error}"))?;
-        self.conf_state = consensus.apply_conf_change(&change).map_err(|error| error.to_string())?;
-        store.note_applied(entry.index, entry.term, Some(self.conf_state.encode_to_vec().into()));
-        self.observe_applied(store, &entry, Bytes::new());
-        Ok(Outcome::nothing(store.revision()))
+        let conf_state = consensus.apply_conf_change(&change).map_err(|error| error.to_string())?;
+        self.membership.conf_state = Some(conf_state);
+        Ok(self.note_membership(store, &entry))
+    }
+
+    /// The members have changed: the state keeps them with the applied index.
+    fn note_membership(&self, store: &Store, entry: &Entry) -> Outcome {
+        store.note_applied(entry.index, entry.term, Some(self.membership.to_bytes()));
+        self.observe_applied(store, entry, Bytes::new());
+        Outcome::nothing(store.revision())
+    }
+
+    /// The members now.
+    pub fn membership(&self) -> &Membership {
+        &self.membership
     }
 
     fn observe_applied(&self, store: &Store, entry: &Entry, command: Bytes) {
@@ -115,8 +132,8 @@ impl Applier {
     /// The state was replaced by a snapshot.
     pub fn installed(&mut self, store: &Store) {
         self.last_term = store.applied_term();
-        if let Some(conf) = store.conf_state().and_then(|bytes| consensus::ConfState::decode(bytes).ok()) {
-            self.conf_state = conf;
+        if let Some(membership) = store.conf_state().and_then(|bytes| Membership::from_bytes(bytes).ok()) {
+            self.membership = membership;
         }
         self.observe(Observation::Installed { index: store.applied(), state_hash: store.state_hash() });
     }
@@ -126,7 +143,7 @@ impl Applier {
         consensus.offer_snapshot(SnapshotMark {
             index: store.applied(),
             term: self.last_term,
-            conf_state: Some(self.conf_state.clone()),
+            conf_state: self.membership.conf_state.clone(),
         });
     }
 }

@@ -1,6 +1,6 @@
 //! Leaving in good order: leadership is handed over, whoever still waits is told, and a checkpoint is written.
 
-use crate::node::{Node, Waiter};
+use crate::node::{Moving, Node, Waiter};
 use consensus::Role;
 use futures_channel::oneshot;
 use kernel::KvError;
@@ -26,7 +26,10 @@ impl Node {
             let _ = reply.send(Err(KvError::bad_leader_transferee()));
         } else {
             self.consensus.transfer_leader(to);
-            self.run.moving = Some((to, now + 2 * self.config.election_timeout(), reply));
+            let until = now + 2 * self.config.election_timeout();
+            if let Some(earlier) = self.run.moving.replace(Moving { to, until, reply }) {
+                let _ = earlier.reply.send(Err(KvError::bad_leader_transferee()));
+            }
         }
     }
 

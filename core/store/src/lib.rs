@@ -19,6 +19,7 @@ mod frame;
 mod lease;
 mod lessor;
 mod member;
+mod membership;
 mod node;
 mod peers;
 mod persist;

@@ -5,6 +5,7 @@ use crate::config::{MemberConfig, Observation, Peer};
 use crate::error::{FatalError, StartError};
 use crate::frame::{Hello, PROTOCOL};
 use crate::lease::Leases;
+use crate::membership::Membership;
 use crate::node::{Event, Node, Run};
 use crate::peers::{Door, Identity, Links};
 use crate::persist::Persist;
@@ -82,9 +83,10 @@ impl Member {
         &self.0.store
     }
 
-    /// The members of the cluster.
-    pub fn members(&self) -> &[Peer] {
-        &self.0.config.members
+    /// The members of the cluster, as far as this member has applied the log.
+    pub fn members(&self) -> Vec<Peer> {
+        let stored = self.0.store.conf_state().and_then(|bytes| Membership::from_bytes(bytes).ok());
+        stored.unwrap_or_default().members(&self.0.config)
     }
 
     /// Ready when the process must end at once; nothing may be acknowledged after it.
@@ -184,7 +186,7 @@ fn assemble(
     recovery: Recovery,
     listener: Option<Box<dyn Listener>>,
 ) -> Result<Member, StartError> {
-    let Recovery { wal, store, restored, quarantine, conf_state, lock, notes } = recovery;
+    let Recovery { wal, store, restored, quarantine, membership, lock, notes } = recovery;
     let mut draws = Stream::new(io.seed, "member", config.member_id);
     let incarnation = draws.next_u64();
     let shared = Arc::new(Shared::new(draws.next_u64() >> 1));
@@ -192,7 +194,7 @@ fn assemble(
     let (events, outlet) = inbox(INBOX);
     let last_index = restored.entries.last().map_or(restored.snapshot.index, |entry| entry.index);
     let identity = identity(&config, incarnation, last_index);
-    let applier = Applier::new(config.member_id, config.observer.clone(), store.applied_term(), conf_state);
+    let applier = Applier::new(config.member_id, config.observer.clone(), store.applied_term(), membership);
     applier.observe(Observation::Restored {
         applied: store.applied(),
         revision: store.revision(),

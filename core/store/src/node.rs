@@ -101,6 +101,16 @@ pub struct Node {
     pub(crate) run: Run,
 }
 
+/// A transfer of leadership that somebody waits for.
+pub struct Moving {
+    /// Who shall lead.
+    pub(crate) to: u64,
+    /// When to give up.
+    pub(crate) until: Duration,
+    /// Where the outcome goes.
+    pub(crate) reply: oneshot::Sender<Result<(), KvError>>,
+}
+
 /// What the loop keeps for itself.
 #[derive(Default)]
 pub struct Run {
@@ -117,11 +127,13 @@ pub struct Run {
     /// Snapshots under way: no entry behind them is forgotten.
     pub(crate) sending: BTreeMap<u64, u64>,
     pub(crate) arrived: Option<snapshot::Arrived>,
-    pub(crate) moving: Option<(u64, Duration, oneshot::Sender<Result<(), KvError>>)>,
+    pub(crate) moving: Option<Moving>,
     pub(crate) stopping: Option<(Duration, oneshot::Sender<()>)>,
     pub(crate) role: Option<(Role, u64)>,
     /// Since when no leader is known.
     pub(crate) leaderless_since: Option<Duration>,
+    /// When this member may publish its attributes again.
+    pub(crate) publish_at: Duration,
 }
 
 impl Node {
@@ -190,6 +202,7 @@ impl Node {
         self.persist.retry();
         self.persist.mark_if_idle();
         self.note_leaderless(now);
+        self.publish_attributes(now);
         self.expire_waits(now);
         self.expire_leases(now);
         self.retry_lease_calls(now);
@@ -273,6 +286,7 @@ impl Node {
             }
         }
         if self.note_role() {
+            self.publish_attributes(self.io.clock.now());
             self.ask_read_index();
         }
         Ok(())
@@ -337,11 +351,8 @@ impl Node {
 
     fn publish_status(&mut self) {
         let raft = self.consensus.status();
-        if let Some((to, _, _)) = &self.run.moving
-            && raft.leader == *to
-            && let Some((_, _, reply)) = self.run.moving.take()
-        {
-            let _ = reply.send(Ok(()));
+        if let Some(moving) = self.run.moving.take_if(|moving| moving.to == raft.leader) {
+            let _ = moving.reply.send(Ok(()));
         }
         self.shared.publish(Status::of(&raft, &self.store, self.persist.is_full()));
     }

@@ -1,5 +1,6 @@
-//! What a log entry of the store carries: a command, and who waits for its outcome.
+//! What a log entry of the store carries: a command, and who waits for its outcome; or what a member publishes about itself.
 
+use crate::membership::Attributes;
 use bytes::Bytes;
 use mvcc::Command;
 
@@ -15,22 +16,32 @@ pub struct Proposal {
     /// The encoded [`Command`].
     #[prost(bytes = "bytes", tag = "3")]
     pub command: Bytes,
+    /// What a member publishes; there is no command then.
+    #[prost(message, optional, tag = "4")]
+    pub publish: Option<Attributes>,
 }
 
 impl Proposal {
     /// Encodes a proposal of `command`.
     pub fn encode(member: u64, request: u64, command: &Command) -> Bytes {
         let command = Bytes::from(command.encode_to_vec());
-        let proposal = Proposal { member, request, command };
+        let proposal = Proposal { member, request, command, publish: None };
         prost::Message::encode_to_vec(&proposal).into()
     }
 
-    /// Reads an entry's payload. An error here means that this version cannot follow the log.
-    pub fn decode(payload: Bytes) -> Result<(Proposal, Command), String> {
-        let proposal = <Proposal as prost::Message>::decode(payload)
-            .map_err(|error| format!("unreadable entry: {error}"))?;
-        let command = Command::decode(proposal.command.clone())
-            .map_err(|error| format!("unreadable command: {error}"))?;
-        Ok((proposal, command))
+    /// Encodes what a member publishes.
+    pub fn encode_publish(attributes: Attributes) -> Bytes {
+        let proposal = Proposal { publish: Some(attributes), ..Default::default() };
+        prost::Message::encode_to_vec(&proposal).into()
+    }
+
+    /// Reads an entry's payload. An error here, or of [`Proposal::to_command`], means that this version cannot follow the log.
+    pub fn decode(payload: Bytes) -> Result<Proposal, String> {
+        <Proposal as prost::Message>::decode(payload).map_err(|error| format!("unreadable entry: {error}"))
+    }
+
+    /// The command.
+    pub fn to_command(&self) -> Result<Command, String> {
+        Command::decode(self.command.clone()).map_err(|error| format!("unreadable command: {error}"))
     }
 }

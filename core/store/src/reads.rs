@@ -35,6 +35,7 @@ impl<W> Reads<W> {
     }
 
     /// Reads waiting in all groups.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         let asked = self.asked.as_ref().map_or(0, |asked| asked.waiting.len());
         self.fresh.len() + asked + self.known.iter().map(|(_, waiting)| waiting.len()).sum::<usize>()

@@ -6,6 +6,7 @@
 
 use crate::config::MemberConfig;
 use crate::error::StartError;
+use crate::membership::Membership;
 use crate::persist::snapshot_record;
 use consensus::{ConfState, Entry, HardState, Restored, SnapshotMark};
 use kernel::{Bug, Disk, Io};
@@ -24,8 +25,8 @@ pub struct Recovery {
     pub restored: Restored,
     /// See `wal::Recovered::quarantine`.
     pub quarantine: Option<u64>,
-    /// The configuration of the cluster at the applied index.
-    pub conf_state: ConfState,
+    /// The members at the applied index.
+    pub membership: Membership,
     /// The guard of the data directory's lock.
     pub lock: Box<dyn std::any::Any + Send + Sync>,
     /// What an operator should know.
@@ -65,9 +66,9 @@ pub fn recover(io: &Io, config: &MemberConfig) -> Result<Recovery, StartError> {
         let wal = Wal::create(disk.clone(), &wal_dir, metadata(config).encode_to_vec().into(), wal_options)
             .map_err(log_error)?;
         sync_parents(disk, dir).map_err(|error| io_error("sync", dir, &error))?;
-        let conf_state = found(&store, config)?;
-        let restored = Restored::founding(conf_state.clone());
-        return Ok(Recovery { wal, store, restored, quarantine: None, conf_state, lock, notes });
+        let (membership, conf_state) = found(&store, config)?;
+        let restored = Restored::founding(conf_state);
+        return Ok(Recovery { wal, store, restored, quarantine: None, membership, lock, notes });
     }
     // A cluster of one has nobody to repair from.
     let on_damage = if config.members.len() > 1 { OnDamage::Repair } else { OnDamage::Refuse };
@@ -87,26 +88,27 @@ pub fn recover(io: &Io, config: &MemberConfig) -> Result<Recovery, StartError> {
              until the leader has sent everything again"
         ));
     }
-    let conf_state = found(&store, config)?;
-    let (restored, cut) = join(io, &store, &recovered, conf_state.clone())?;
+    let (membership, conf_state) = found(&store, config)?;
+    let (restored, cut) = join(io, &store, &recovered, conf_state)?;
     if cut {
         // A snapshot was installed and the process ended before the log knew: what comes next must not leave a gap.
         wal.save(&[snapshot_record(store.applied(), store.applied_term())], true).map_err(log_error)?;
     }
-    Ok(Recovery { wal, store, restored, quarantine: recovered.quarantine, conf_state, lock, notes })
+    Ok(Recovery { wal, store, restored, quarantine: recovered.quarantine, membership, lock, notes })
 }
 
-/// The configuration in force at the applied index. A state that has applied nothing begins as every founder's does.
-fn found(store: &mvcc::Store, config: &MemberConfig) -> Result<ConfState, StartError> {
+/// The members at the applied index, and who of them votes. A state that has applied nothing begins as every founder's does.
+fn found(store: &mvcc::Store, config: &MemberConfig) -> Result<(Membership, ConfState), StartError> {
     if store.applied() == 0 {
-        let conf_state = static_conf(config);
-        let birth = Restored::founding(conf_state.clone()).snapshot;
-        store.note_applied(birth.index, birth.term, Some(conf_state.encode_to_vec().into()));
+        let founding = Membership::founding(config);
+        let birth = Restored::founding(founding.conf_state.clone().unwrap_or_default()).snapshot;
+        store.note_applied(birth.index, birth.term, Some(founding.to_bytes()));
     }
-    let bytes = store
-        .conf_state()
-        .ok_or_else(|| StartError::Damaged("the state holds no configuration".to_string()))?;
-    decode::<ConfState>(bytes, "configuration in the state")
+    let missing = || StartError::Damaged("the state does not say who the members are".to_string());
+    let membership =
+        Membership::from_bytes(store.conf_state().ok_or_else(missing)?).map_err(StartError::Damaged)?;
+    let conf_state = membership.conf_state.clone().ok_or_else(missing)?;
+    Ok((membership, conf_state))
 }
 
 /// Joins the log to the state. The second value says that the log is void, because the state is ahead of it.
@@ -193,13 +195,6 @@ fn check_owner(config: &MemberConfig, dir: &str, metadata: &bytes::Bytes) -> Res
         )));
     }
     Ok(())
-}
-
-/// The configuration of a cluster that was never changed.
-fn static_conf(config: &MemberConfig) -> ConfState {
-    let mut voters: Vec<u64> = config.members.iter().map(|member| member.id).collect();
-    voters.sort_unstable();
-    ConfState { voters, ..Default::default() }
 }
 
 fn sync_parents(disk: &Arc<dyn Disk>, dir: &str) -> io::Result<()> {

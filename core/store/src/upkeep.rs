@@ -2,12 +2,27 @@
 //! in memory, sending and installing snapshots, and coming back from a damaged log.
 
 use crate::error::FatalError;
+use crate::membership::Attributes;
 use crate::node::{Event, Node};
+use crate::proposal::Proposal;
 use crate::snapshot;
 use consensus::Message;
 use kernel::spawn::run_on;
+use std::time::Duration;
 
 impl Node {
+    /// Publishes this member's name and client URLs, until the log has them. Called when time has passed.
+    pub(crate) fn publish_attributes(&mut self, now: Duration) {
+        let attributes = Attributes::of(&self.config);
+        if self.applier.membership().has_published(&attributes) || now < self.run.publish_at {
+            return;
+        }
+        if self.consensus.propose(Proposal::encode_publish(attributes)).is_ok() {
+            // It may be lost on the way to the leader.
+            self.run.publish_at = now + self.config.election_timeout();
+        }
+    }
+
     /// Work that keeps the house small: the state's flushes, the log's old segments, the entries in memory.
     pub(crate) fn maintain(&mut self) {
         if !self.run.flushing
