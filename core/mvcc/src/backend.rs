@@ -1,8 +1,9 @@
 //! redb's storage on the Disk port.
 //!
-//! Two things are added to passing verbs on. A *fence*: once set, every verb fails, so that a database that failed and was
-//! opened anew cannot write to the file a second time when its old handle goes. And the file's length is kept in memory, so that
-//! asking for it blocks nobody. The range locks that redb asks for are granted at once: the directory's lock is
+//! Three things are added to passing verbs on. A *fence*: once set, every verb fails, so that a database that failed and was
+//! opened anew cannot write to the file a second time when its old handle goes. What failed *first* is remembered, because redb
+//! may pass over it and report a second failure. And the file's length is kept in memory, so that asking for it blocks
+//! nobody. The range locks that redb asks for are granted at once: the directory's lock is
 //! [`Disk::lock`](kernel::Disk::lock), which whoever opened it holds.
 
 use kernel::File;
@@ -10,8 +11,8 @@ use redb::{BackendError, StorageBackend};
 use std::fmt;
 use std::io;
 use std::ops::Bound;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// A handle on the backend that stays outside of redb.
 #[derive(Clone)]
@@ -20,12 +21,18 @@ pub(crate) struct Gauge(Arc<Shared>);
 struct Shared {
     fenced: AtomicBool,
     len: AtomicU64,
+    failed: OnceLock<io::ErrorKind>,
 }
 
 impl Gauge {
     /// Makes every later verb fail.
     pub fn fence(&self) {
         self.0.fenced.store(true, Ordering::SeqCst);
+    }
+
+    /// The kind of the first failure of a verb.
+    pub fn failed(&self) -> Option<io::ErrorKind> {
+        self.0.failed.get().copied()
     }
 
     /// Length of the file in bytes.
@@ -44,15 +51,18 @@ impl Backend {
     /// A backend on `file`, and its gauge.
     pub fn new(file: Arc<dyn File>) -> io::Result<(Self, Gauge)> {
         let len = AtomicU64::new(file.len()?);
-        let shared = Arc::new(Shared { fenced: AtomicBool::new(false), len });
+        let shared = Arc::new(Shared { fenced: AtomicBool::new(false), len, failed: OnceLock::new() });
         Ok((Backend { file, shared: shared.clone() }, Gauge(shared)))
     }
 
-    fn enter(&self) -> io::Result<&dyn File> {
+    /// Does `verb`, unless the fence is up.
+    fn run<T>(&self, verb: impl FnOnce(&dyn File) -> io::Result<T>) -> io::Result<T> {
         if self.shared.fenced.load(Ordering::SeqCst) {
             return Err(io::Error::other("the state file was opened anew"));
         }
-        Ok(&*self.file)
+        verb(&*self.file).inspect_err(|error| {
+            let _ = self.shared.failed.set(error.kind());
+        })
     }
 }
 
@@ -64,12 +74,11 @@ impl fmt::Debug for Backend {
 
 impl StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        self.enter()?;
-        Ok(self.shared.len.load(Ordering::Relaxed))
+        self.run(|_| Ok(self.shared.len.load(Ordering::Relaxed)))
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let read = self.enter()?.read_at(offset, out)?;
+        let read = self.run(|file| file.read_at(offset, out))?;
         if read < out.len() {
             let text = format!(
                 "the state file ends at {}, {} bytes at {offset} were asked for",
@@ -82,17 +91,18 @@ impl StorageBackend for Backend {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.enter()?.set_len(len)?;
+        self.run(|file| file.set_len(len))?;
         self.shared.len.store(len, Ordering::Relaxed);
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.enter()?.sync()
+        // Whatever the reason: what a failed sync left on the medium is unknown, so it is never an ordinary lack of room.
+        self.run(|file| file.sync().map_err(|error| io::Error::other(format!("sync: {error}"))))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.enter()?.write_at(offset, data)?;
+        self.run(|file| file.write_at(offset, data))?;
         self.shared.len.fetch_max(offset + data.len() as u64, Ordering::Relaxed);
         Ok(())
     }

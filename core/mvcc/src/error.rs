@@ -53,11 +53,13 @@ impl std::error::Error for Error {
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full(error),
-            _ => Error::Io(error),
-        }
+        if is_full(error.kind()) { Error::Full(error) } else { Error::Io(error) }
     }
+}
+
+/// Whether a failure says that there is no room.
+pub(crate) fn is_full(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 impl From<redb::StorageError> for Error {

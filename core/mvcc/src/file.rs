@@ -9,6 +9,7 @@
 
 use crate::Error;
 use crate::backend::{Backend, Gauge};
+use crate::error::is_full;
 use crate::revision::{KEY_LEN, Revision};
 use crate::row::Row;
 use bytes::Bytes;
@@ -102,9 +103,9 @@ pub(crate) struct StateFile {
 }
 
 impl StateFile {
-    /// Opens the file at `path`, making an empty one if there is none. Repairs what a crash left.
-    pub fn open(disk: &dyn Disk, path: &str, cache_bytes: usize) -> Result<Self, Error> {
-        let (backend, gauge) = Backend::new(disk.open(path, Open::Any)?)?;
+    /// Opens the file at `path`. Repairs what a crash left.
+    pub fn open(disk: &dyn Disk, path: &str, how: Open, cache_bytes: usize) -> Result<Self, Error> {
+        let (backend, gauge) = Backend::new(disk.open(path, how)?)?;
         let mut builder = redb::Builder::new();
         builder.set_cache_size(cache_bytes);
         Ok(StateFile { db: builder.create_with_backend(backend)?, gauge })
@@ -123,6 +124,11 @@ impl StateFile {
     /// Makes every later use fail, also the tidying up when the handle goes.
     pub fn fence(&self) {
         self.gauge.fence();
+    }
+
+    /// Whether the file has failed for lack of room, and not for a graver reason.
+    pub fn is_full(&self) -> bool {
+        self.gauge.failed().is_some_and(is_full)
     }
 
     /// Length of the file in bytes.

@@ -11,8 +11,10 @@ use crate::file::{Meta, ROWS, StateFile, save_leases, save_meta};
 use crate::overlay::Part;
 use crate::revision::Revision;
 use crate::state::{Shared, State};
+use kernel::Open;
 use redb::WriteTransaction;
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
 /// Doomed rows that one flush removes.
@@ -77,25 +79,31 @@ impl Flush {
     /// Writes to the file, and returns when it is durable. Blocks; waits for no lock that apply or readers hold for long.
     /// After [`Error::Full`] the next flush tries again; after any other error the replica must stop.
     pub fn run(mut self) -> Result<(), Error> {
-        let _only = self.shared.flushing();
+        let shared = self.shared.clone();
+        let _only = shared.flushing();
+        if self.shared.read().epoch != self.epoch {
+            // A snapshot has taken the place of what this was taken from, and cannot do so while this holds the lock.
+            return Ok(());
+        }
+        if self.file.is_full() {
+            // There was not even room to open it anew.
+            self.reopen()?;
+        }
         let freed = match self.save() {
             Ok(freed) => freed,
-            Err(error) => {
-                if matches!(error, Error::Full(_)) {
-                    self.reopen()?;
-                }
-                return Err(error);
+            Err(_) if self.file.is_full() => {
+                self.reopen()?;
+                return Err(Error::Full(io::ErrorKind::StorageFull.into()));
             }
+            Err(error) => return Err(error),
         };
         self.saved = true;
-        let mut state = self.shared.write();
-        if state.epoch == self.epoch {
-            state.overlay.release(self.parts.len());
-            state.leases.saved(&self.leases);
-            state.checkpointed = self.meta.applied;
-            state.removed = self.meta.removed;
-            state.row_bytes -= freed;
-        }
+        let mut state = shared.write();
+        state.overlay.release(self.parts.len());
+        state.leases.saved(&self.leases);
+        state.checkpointed = self.meta.applied;
+        state.removed = self.meta.removed;
+        state.row_bytes -= freed;
         Ok(())
     }
 
@@ -124,14 +132,14 @@ impl Flush {
     }
 
     /// Puts the file as its last checkpoint left it in the place of the one that failed.
-    fn reopen(&self) -> Result<(), Error> {
+    fn reopen(&mut self) -> Result<(), Error> {
         self.shared.options.probe.sometimes("mvcc: the state file was full");
         self.file.fence();
-        let file = StateFile::open(&*self.shared.disk, &self.shared.path, self.shared.options.cache_bytes)?;
+        let (path, cache) = (&self.shared.path, self.shared.options.cache_bytes);
+        self.file = Arc::new(StateFile::open(&*self.shared.disk, path, Open::Existing, cache)?);
         let mut state = self.shared.write();
-        if state.epoch == self.epoch {
-            state.file = Arc::new(file);
-        }
+        assert_eq!(state.epoch, self.epoch, "a state is not replaced while a flush runs");
+        state.file = self.file.clone();
         Ok(())
     }
 }

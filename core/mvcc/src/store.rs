@@ -14,7 +14,7 @@ use bytes::Bytes;
 use kernel::txn::{TxnRequest, TxnResponse};
 use kernel::types::{KeyValue, RangeRequest, RangeResponse};
 use kernel::watch::Event;
-use kernel::{Disk, KvError};
+use kernel::{Disk, KvError, Open};
 use std::sync::Arc;
 
 /// A lease, as the state knows it.
@@ -52,7 +52,7 @@ impl Store {
     /// over all rows takes. What a crash or an unfinished snapshot left is cleaned up.
     pub fn open(disk: Arc<dyn Disk>, path: &str, options: Options) -> Result<Store, Error> {
         file::remove_unfinished(&*disk, path)?;
-        let state = State::load(StateFile::open(&*disk, path, options.cache_bytes)?)?;
+        let state = State::load(StateFile::open(&*disk, path, Open::Any, options.cache_bytes)?)?;
         Ok(Store { shared: Arc::new(Shared::new(disk, path.to_string(), options, state)) })
     }
 

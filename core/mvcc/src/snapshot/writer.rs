@@ -8,7 +8,7 @@ use crate::file::{
 use crate::revision::{KEY_LEN, Revision};
 use crate::state::State;
 use crate::store::Store;
-use kernel::Disk;
+use kernel::{Disk, Open};
 use redb::WriteTransaction;
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ impl SnapshotWriter {
     /// A writer beside the state at `path`.
     pub fn new(disk: Arc<dyn Disk>, path: &str) -> Result<Self, Error> {
         remove_unfinished(&*disk, path)?;
-        let file = StateFile::open(&*disk, &building(path), CACHE_BYTES)?;
+        let file = StateFile::open(&*disk, &building(path), Open::New, CACHE_BYTES)?;
         Ok(SnapshotWriter {
             disk,
             path: path.to_string(),
@@ -162,9 +162,9 @@ impl Staged {
         if self.head.applied < applied {
             return Err(refused(format!("it is of index {}, the state is at {applied}", self.head.applied)));
         }
-        let file = StateFile::open(&*self.disk, &building, shared.options.cache_bytes)?;
-        let mut new =
-            State::load(file).map_err(|error| refused(format!("it does not read back: {error}")))?;
+        let file = StateFile::open(&*self.disk, &building, Open::Existing, shared.options.cache_bytes);
+        let new = file.and_then(State::load);
+        let mut new = new.map_err(|error| refused(format!("it does not read back: {error}")))?;
         if new.meta != self.head {
             return Err(refused("it does not read back as it was written"));
         }

@@ -3,7 +3,7 @@
 use kernel::rng::Stream;
 use kernel::{Disk, File, Open};
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,7 +22,7 @@ struct Names {
     durable: BTreeMap<String, Arc<MemFile>>,
 }
 
-/// How many more bytes may be written; `u64::MAX` is no bound.
+/// How many more bytes may be allocated, by whole sectors; `u64::MAX` is no bound.
 struct Room(AtomicU64);
 
 impl Default for Room {
@@ -57,6 +57,8 @@ struct Content {
     now: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<Change>,
+    /// Sectors that were ever written: writing them again takes no room.
+    allocated: BTreeSet<usize>,
 }
 
 #[derive(Clone)]
@@ -108,7 +110,7 @@ impl MemDisk {
     }
 
     fn file(&self, bytes: Vec<u8>) -> Arc<MemFile> {
-        let content = Content { durable: bytes.clone(), now: bytes, unsynced: Vec::new() };
+        let content = Content { durable: bytes.clone(), now: bytes, ..Content::default() };
         Arc::new(MemFile { content: Mutex::new(content), room: self.room.clone() })
     }
 
@@ -196,7 +198,13 @@ impl File for MemFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.room.take(bytes.len() as u64)?;
+        let sectors = offset as usize / SECTOR..(offset as usize + bytes.len()).div_ceil(SECTOR);
+        {
+            let mut content = self.content.lock().unwrap();
+            let new = sectors.clone().filter(|sector| !content.allocated.contains(sector)).count();
+            self.room.take((new * SECTOR) as u64)?;
+            content.allocated.extend(sectors);
+        }
         self.change(Change::Write(offset as usize, bytes.to_vec()));
         Ok(())
     }
