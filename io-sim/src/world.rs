@@ -195,17 +195,22 @@ impl World {
         if let Some(owner) = self.0.sched.owner(node) {
             self.0.net.process_ends(owner);
             self.end(owner, End::Crash);
+            self.announce(node, End::Crash);
         }
     }
 
     /// Cuts the machine's power, whether a process runs or not.
     pub fn power_loss(&self, node: NodeId) {
         self.0.net.power_goes(node);
-        if let Some(owner) = self.0.sched.owner(node) {
+        let owner = self.0.sched.owner(node);
+        if let Some(owner) = owner {
             self.end(owner, End::PowerLoss);
         }
         self.with_medium(node, Medium::power_loss);
         self.with_node(node, |node| node.lost_power = true);
+        if owner.is_some() {
+            self.announce(node, End::PowerLoss);
+        }
     }
 
     fn end(&self, owner: Owner, end: End) {
@@ -216,6 +221,10 @@ impl World {
         let io = self.with_node(node, |node| node.io.take());
         drop(io);
         self.0.sched.kill(owner);
+    }
+
+    /// Tells whoever asked that the process on `node` has ended; the node may be started from there.
+    fn announce(&self, node: NodeId, end: End) {
         let on_death = self.0.on_death.lock().expect("no holder panics").clone();
         if let Some(on_death) = on_death {
             on_death(self, Death { at: self.now(), node, end });
@@ -315,6 +324,8 @@ impl World {
     fn tend(&self) {
         for ask in self.0.sched.take_asks() {
             match ask {
+                // A panic of the world's own task fails the run, and has no process to end.
+                Ask::EndProcess(Owner::WORLD) => {}
                 Ask::EndProcess(owner) if self.0.sched.is_current(owner) => self.crash(owner.node),
                 Ask::CutPower(owner) if self.0.sched.is_current(owner) => self.power_loss(owner.node),
                 Ask::EndProcess(_) | Ask::CutPower(_) => {}

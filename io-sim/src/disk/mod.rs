@@ -5,8 +5,6 @@ mod faults;
 mod inode;
 mod medium;
 mod names;
-#[cfg(test)]
-mod tests;
 
 pub use faults::{DiskFaults, DiskSpeed, Unreadable};
 pub use medium::DiskCounts;

@@ -3,8 +3,6 @@
 mod conn;
 mod link;
 mod network;
-#[cfg(test)]
-mod tests;
 
 pub use link::LinkConfig;
 pub(crate) use network::Network;

@@ -290,7 +290,7 @@ impl Network {
             self.find_out(state, id, from, to);
             return;
         }
-        let link = state.links.get_mut(&(from, to)).expect("made with the connection");
+        let link = state.link(from, to);
         if link.is_cut() {
             let conn = state.conns.get_mut(&id.conn).expect("as above");
             frames.into_iter().for_each(|frame| _ = conn.pipes[id.end].push(HELD, frame));
@@ -415,7 +415,7 @@ impl Network {
         let wakers = conn.take_wakers(id.end);
         let (from, to) = (conn.owners[id.end].node, conn.owners[1 - id.end].node);
         if was_open && !conn.dead {
-            let link = state.links.get_mut(&(from, to)).expect("made with the connection");
+            let link = state.link(from, to);
             let at = if link.is_cut() { HELD } else { now + link.delay() };
             let conn = state.conns.get_mut(&id.conn).expect("as above");
             match conn.pipes[id.end].close(at) {

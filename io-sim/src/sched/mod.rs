@@ -13,23 +13,23 @@
 mod digest;
 mod owner;
 mod panics;
+mod sleep;
 mod tasks;
-#[cfg(test)]
-mod tests;
 mod timers;
 
 pub use digest::Kind;
 pub use owner::{NodeId, Owner};
+pub(crate) use sleep::WorldSleep;
 
 use digest::Digest;
 use kernel::BoxFuture;
 use kernel::rng::Stream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tasks::{Key, Ready, Tasks};
-use timers::{Alarm, Timers, What};
+use timers::{Timers, What};
 
 /// Polls that may happen at one instant before the run fails: somebody wakes himself for ever.
 const MAX_POLLS_PER_INSTANT: u32 = 1_000_000;
@@ -255,7 +255,7 @@ impl Sched {
 
     /// Ready at world time `at`. Pending for ever when `owner` dies.
     pub(crate) fn sleep(&self, owner: Owner, at: u64) -> WorldSleep {
-        WorldSleep { sched: self.clone(), owner, at, alarm: None }
+        WorldSleep::new(self.clone(), owner, at)
     }
 
     /// Wakes every sleeper of `owner`, so that it looks at its clock again.
@@ -441,66 +441,5 @@ impl State {
 
     fn fail(&mut self, node: NodeId, text: String) {
         self.failures.push(Failure { at: Duration::from_nanos(self.now), node, text });
-    }
-}
-
-/// A sleep until an instant of world time.
-pub(crate) struct WorldSleep {
-    sched: Sched,
-    owner: Owner,
-    at: u64,
-    alarm: Option<Arc<Alarm>>,
-}
-
-impl WorldSleep {
-    /// Moves the sleep to another instant.
-    pub fn reset(&mut self, at: u64) {
-        if at != self.at {
-            self.disarm();
-            self.at = at;
-        }
-    }
-
-    fn disarm(&mut self) {
-        if let Some(alarm) = self.alarm.take()
-            && alarm.cancel()
-        {
-            self.sched.lock().timers.husk();
-        }
-    }
-
-    fn arm(&mut self, waker: &Waker) {
-        let mut state = self.sched.lock();
-        if state.is_current(self.owner) {
-            let alarm = Alarm::new(waker.clone());
-            state.timers.push(self.at, self.owner, What::Wake(alarm.clone()));
-            self.alarm = Some(alarm);
-        }
-    }
-}
-
-impl Future for WorldSleep {
-    type Output = ();
-
-    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        match &self.alarm {
-            Some(alarm) if alarm.has_fired() => return Poll::Ready(()),
-            Some(alarm) => {
-                alarm.set_waker(context.waker());
-                return Poll::Pending;
-            }
-            None => {}
-        }
-        if self.sched.now_ns() >= self.at {
-            return Poll::Ready(());
-        }
-        self.arm(context.waker());
-        Poll::Pending
-    }
-}
-
-impl Drop for WorldSleep {
-    fn drop(&mut self) {
-        self.disarm();
     }
 }

@@ -3,8 +3,7 @@
 //! The model keeps, for each file, the bytes that processes see and, for each byte, the set of values that the medium may
 //! hold: everything that was written there since the last sync, and what that sync left.
 
-use crate::sched::NodeId;
-use crate::world::World;
+use io_sim::{NodeId, Unreadable, World};
 use kernel::{Disk, Open, Planted, Probe};
 use quickcheck::{Arbitrary, Gen};
 use std::collections::{BTreeMap, BTreeSet};
@@ -298,7 +297,7 @@ fn bits_flip_beneath_the_cache_and_ranges_go_bad() {
     let mut shown = [0; 3];
     file.read_at(699, &mut shown).unwrap();
     assert_eq!(shown, [2, 2 ^ 8, 2]);
-    let bad = crate::disk::Unreadable { path: "f2".to_string(), from: 4096, to: 4608 };
+    let bad = Unreadable { path: "f2".to_string(), from: 4096, to: 4608 };
     checked.world.disk_faults(checked.node, |faults| faults.unreadable.push(bad));
     assert!(file.read_at(4000, &mut [0; 200]).is_err());
     assert!(file.read_at(4000, &mut [0; 96]).is_ok());

@@ -1,9 +1,7 @@
 //! What the network does to connections when things go wrong.
 
-use crate::net::LinkConfig;
-use crate::sched::NodeId;
-use crate::world::World;
 use bytes::Bytes;
+use io_sim::{LinkConfig, NodeId, World};
 use kernel::{Connection, Io, Listener, Planted, Probe};
 use std::time::Duration;
 

@@ -1,8 +1,7 @@
-//! Properties of the scheduler, seen through a world.
+//! Properties of the scheduler and of the clocks, seen through a world.
 
-use crate::sched::NodeId;
-use crate::world::{End, Stop, World};
 use futures_channel::oneshot;
+use io_sim::{End, NodeId, Stop, World};
 use kernel::{Planted, Probe};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -151,8 +150,34 @@ fn a_panic_ends_the_process_and_fails_the_run() {
     assert_eq!(failures[0].node, node);
     let text = &failures[0].text;
     assert!(text.contains("\"careless\"") && text.contains("the invariant broke"), "{text}");
-    assert!(text.contains("tests.rs:"), "it says where: {text}");
+    assert!(text.contains("sched.rs:"), "it says where: {text}");
     assert_eq!(*deaths.lock().unwrap(), [(node, End::Crash)]);
+}
+
+#[test]
+fn a_panic_of_the_world_itself_fails_the_run() {
+    let world = world(8);
+    world.spawn_on(NodeId::WORLD, "runner", async { panic!("no process to end") });
+    assert_eq!(world.run_until(ms(1)), Stop::Failed);
+    let world = self::world(8);
+    world.at(ms(1), |_| panic!("in a call"));
+    assert_eq!(world.run_until(ms(2)), Stop::Failed);
+    assert!(world.failures()[0].text.contains("in a call"));
+}
+
+#[test]
+fn a_node_may_be_started_from_its_own_death() {
+    let world = world(9);
+    let node = world.add_node("a");
+    world.start(node);
+    world.on_death(|world, death| _ = world.start(death.node));
+    world.disk_faults(node, |faults| faults.power_loss_in = Some(1));
+    let disk = world.io(node).unwrap().disk;
+    world.spawn_on(node, "writes", async move { assert!(disk.create_dir("d").is_err()) });
+    world.at(ms(5), move |world| world.crash(node));
+    world.at(ms(6), move |world| world.power_loss(node));
+    assert_eq!(world.run_until(ms(10)), Stop::Deadline);
+    assert_eq!(world.sched().owner(node).map(|owner| owner.incarnation), Some(4));
 }
 
 #[test]
