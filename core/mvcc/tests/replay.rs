@@ -244,7 +244,7 @@ fn run(steps: Vec<Step>) -> bool {
 
 #[test]
 fn replicas_agree_with_the_model_and_with_each_other() {
-    let mut qc = QuickCheck::new().tests(400).r#gen(Gen::new(60));
+    let mut qc = QuickCheck::new().tests(400).rng(Gen::from_size_and_seed(60, 1));
     if let Some(tests) = option_env!("ORLOP_QUICKCHECK_TESTS").and_then(|text| text.parse().ok()) {
         qc = qc.tests(tests);
     }
