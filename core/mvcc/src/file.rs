@@ -111,6 +111,24 @@ impl StateFile {
         Ok(StateFile { db: builder.create_with_backend(backend)?, gauge })
     }
 
+    /// Opens the file at `path`, making an empty one if there is none. A new file gets its name only once it is whole, so a
+    /// crash never leaves half of one under that name; and the name is durable before anything is said to be in it.
+    pub fn open_or_create(disk: &dyn Disk, path: &str, cache_bytes: usize) -> Result<Self, Error> {
+        remove_unfinished(disk, path)?;
+        match disk.open(path, Open::Existing) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let file = Self::open(disk, &building(path), Open::New, cache_bytes)?;
+                put_in_place(disk, path)?;
+                Ok(file)
+            }
+            opened => {
+                opened?;
+                disk.sync_dir(dir_of(path))?;
+                Self::open(disk, path, Open::Existing, cache_bytes)
+            }
+        }
+    }
+
     /// A view of what is committed now. Waits for nothing.
     pub fn read(&self) -> Result<ReadTransaction, Error> {
         Ok(self.db.begin_read()?)
@@ -213,12 +231,22 @@ pub(crate) fn checked(key: &[u8; KEY_LEN], bytes: &[u8]) -> Result<(Revision, Ro
     Ok((at, row.ok_or_else(damaged)?))
 }
 
-/// Where a snapshot is built for the state at `path`.
+/// Where a new file for the state at `path` is built.
 pub(crate) fn building(path: &str) -> String {
     format!("{path}.incoming")
 }
 
-/// Removes what a snapshot that was never installed left behind.
+/// Gives what was built the name of the state, durably. Handles on it keep working.
+pub(crate) fn put_in_place(disk: &dyn Disk, path: &str) -> io::Result<()> {
+    disk.rename(&building(path), path)?;
+    disk.sync_dir(dir_of(path))
+}
+
+fn dir_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(dir, _)| dir)
+}
+
+/// Removes what was built and never got the name.
 pub(crate) fn remove_unfinished(disk: &dyn Disk, path: &str) -> io::Result<()> {
     match disk.remove(&building(path)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

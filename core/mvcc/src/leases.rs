@@ -47,8 +47,7 @@ impl Leases {
         self.granted.contains_key(&id)
     }
 
-    /// Attaches `key` to lease `id` and to no other; 0 attaches it to none. A row may name a lease that ended before
-    /// its key was put anew by the same transaction's rules; such a key is attached to none.
+    /// Attaches `key` to lease `id` and to no other; 0 attaches it to none.
     pub fn attach(&mut self, key: &[u8], id: i64) {
         if id == 0 && self.of_key.is_empty() {
             return;

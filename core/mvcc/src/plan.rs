@@ -165,11 +165,7 @@ impl<'a> Plan<'a> {
     }
 
     fn committed_spot(&self, state: &State, query: &Query<'_>, key: &[u8], newest: Newest) -> Spot {
-        if query.from_index_alone(true) {
-            Spot::Known(state.known(key, newest))
-        } else {
-            state.spot(newest.at)
-        }
+        if query.needs_no_rows(true) { Spot::Known(state.known(key, newest)) } else { state.spot(newest.at) }
     }
 
     /// Plans a transaction.

@@ -47,7 +47,7 @@ impl<'a> Query<'a> {
     pub fn pick(&self, state: &State) -> Result<(Picked, Vec<Spot>), KvError> {
         let at = state.readable(self.request.revision)?;
         let mut picking = Picking::new(self);
-        if self.from_index_alone(at == state.meta.revision) {
+        if self.needs_no_rows(at == state.meta.revision) {
             for (key, newest) in state.index.existing(self.span()) {
                 picking.add(newest.at, || Spot::Known(state.known(key, newest)));
             }
@@ -60,7 +60,7 @@ impl<'a> Query<'a> {
     }
 
     /// Whether rows need not be fetched for the answer.
-    pub fn from_index_alone(&self, at_newest: bool) -> bool {
+    pub fn needs_no_rows(&self, at_newest: bool) -> bool {
         at_newest && self.request.keys_only && self.target != SortTarget::Value
     }
 

@@ -9,12 +9,12 @@ use crate::history::{self, HistoryError};
 use crate::options::Options;
 use crate::range::Query;
 use crate::state::{Shared, State};
-use crate::{Error, apply, file};
+use crate::{Error, apply};
 use bytes::Bytes;
 use kernel::txn::{TxnRequest, TxnResponse};
 use kernel::types::{KeyValue, RangeRequest, RangeResponse};
 use kernel::watch::Event;
-use kernel::{Disk, KvError, Open};
+use kernel::{Disk, KvError};
 use std::sync::Arc;
 
 /// A lease, as the state knows it.
@@ -51,8 +51,7 @@ impl Store {
     /// Opens the state at `path`, an empty one (revision 1, nothing applied) if there is none. Blocks, for as long as one scan
     /// over all rows takes. What a crash or an unfinished snapshot left is cleaned up.
     pub fn open(disk: Arc<dyn Disk>, path: &str, options: Options) -> Result<Store, Error> {
-        file::remove_unfinished(&*disk, path)?;
-        let state = State::load(StateFile::open(&*disk, path, Open::Any, options.cache_bytes)?)?;
+        let state = State::load(StateFile::open_or_create(&*disk, path, options.cache_bytes)?)?;
         Ok(Store { shared: Arc::new(Shared::new(disk, path.to_string(), options, state)) })
     }
 

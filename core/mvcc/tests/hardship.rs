@@ -4,7 +4,7 @@ mod common;
 
 use common::disk::MemDisk;
 use common::*;
-use kernel::{Disk, KvError};
+use kernel::KvError;
 use mvcc::{Command, Error, HistoryError, Options, SnapshotWriter, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,6 @@ fn a_full_disk_loses_nothing_and_is_tried_again() {
     let store = open_with(&disk, small());
     next(&store, &put("before", "1"));
     settle(&store);
-    disk.sync_dir("").unwrap();
     for room in [0, 600, 5_000, 9_000] {
         disk.set_room(room);
         for n in 0..40 {
@@ -39,6 +38,57 @@ fn a_full_disk_loses_nothing_and_is_tried_again() {
     drop(store);
     let again = open(&disk.crashed(7));
     assert_eq!((again.hash_kv(0), again.applied()), before);
+}
+
+/// Power goes at every write of the very first start: the next start is as good as a first one.
+#[test]
+fn a_first_start_that_is_cut_short_is_begun_again() {
+    for writes in 0.. {
+        let disk = MemDisk::new();
+        disk.cut_after(writes);
+        let opened = Store::open(disk.clone(), PATH, small());
+        let ended = opened.is_ok();
+        drop(opened);
+        for seed in 0..8 {
+            let store = open(&disk.crashed(seed));
+            assert_eq!((store.applied(), store.revision()), (0, 1));
+        }
+        if ended {
+            assert!(writes > 3, "a start writes more than {writes} times");
+            return;
+        }
+    }
+}
+
+/// Power goes at every write of a checkpoint: the next start finds the checkpoint before it or this one, whole.
+#[test]
+fn a_flush_that_is_cut_short_leaves_a_whole_checkpoint() {
+    let mut outcomes = [0, 0];
+    for changes in 0.. {
+        let disk = MemDisk::new();
+        let store = open_with(&disk, small());
+        let hash_at = |store: &Store| (store.applied(), store.state_hash(), store.hash_kv(0).unwrap());
+        (0..20).for_each(|n| drop(next(&store, &put(&format!("k{}", n % 7), &"v".repeat(300)))));
+        settle(&store);
+        let before = hash_at(&store);
+        (0..40).for_each(|n| drop(next(&store, &put(&format!("k{}", n % 9), &"w".repeat(300)))));
+        next(&store, &compact(30)).result.unwrap();
+        let after = hash_at(&store);
+        disk.cut_after(changes);
+        let ended = store.flush_now().unwrap().run().is_ok();
+        for seed in 0..8 {
+            let found = hash_at(&open(&disk.crashed(seed)));
+            assert!(
+                found == after || !ended && found == before,
+                "cut after {changes}, seed {seed}: {found:?}"
+            );
+            outcomes[usize::from(found == after)] += 1;
+        }
+        if ended {
+            assert!(outcomes.iter().all(|times| *times > 0), "both ends were met: {outcomes:?}");
+            return;
+        }
+    }
 }
 
 #[test]
@@ -200,7 +250,6 @@ fn compaction_goes_on_after_a_crash_and_gives_the_room_back() {
         next(&store, &put(&format!("k{}", n % 10), &format!("{n}")));
     }
     settle(&store);
-    disk.sync_dir("").unwrap();
     next(&store, &compact(4_990)).result.unwrap();
     let full = store.sizes().in_use;
     store.flush_wanted().expect("compaction is work").run().unwrap();
@@ -266,9 +315,6 @@ fn threads_see_whole_revisions() {
         });
     });
     settle(&store);
-    let again = open(&{
-        disk.sync_dir("").unwrap();
-        disk.crashed(5)
-    });
+    let again = open(&{ disk.crashed(5) });
     assert_eq!((again.hash_kv(0), again.state_hash()), (store.hash_kv(0), store.state_hash()));
 }

@@ -120,7 +120,6 @@ impl Wanderer {
     fn new() -> Self {
         let disk = MemDisk::new();
         let store = open_with(&disk, Self::options());
-        kernel::Disk::sync_dir(&*disk, "").unwrap();
         Wanderer { disk, store, log: Vec::new() }
     }
 

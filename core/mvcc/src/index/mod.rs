@@ -31,6 +31,9 @@ pub(crate) struct Span<'a> {
     end: &'a [u8],
 }
 
+/// First and last key of a span.
+type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
 impl<'a> Span<'a> {
     /// `end` empty: `key` alone. `\0`: every key from `key`. Otherwise the first key beyond.
     pub fn new(key: &'a [u8], end: &'a [u8]) -> Self {
@@ -38,7 +41,7 @@ impl<'a> Span<'a> {
     }
 
     /// The span as bounds, or `None` when it can hold nothing.
-    pub fn bounds(&self) -> Option<(Bound<&'a [u8]>, Bound<&'a [u8]>)> {
+    pub fn bounds(&self) -> Option<Bounds<'a>> {
         let from = Bound::Included(self.key);
         match self.end {
             [] => Some((from, Bound::Included(self.key))),

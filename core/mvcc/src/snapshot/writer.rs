@@ -3,7 +3,8 @@
 use super::{CHUNK_HEAD, Kind};
 use crate::Error;
 use crate::file::{
-    Meta, ROWS, StateFile, building, checked, lease_ttl, remove_unfinished, save_leases, save_meta,
+    Meta, ROWS, StateFile, building, checked, lease_ttl, put_in_place, remove_unfinished, save_leases,
+    save_meta,
 };
 use crate::revision::{KEY_LEN, Revision};
 use crate::state::State;
@@ -156,13 +157,13 @@ impl Staged {
     /// [`Error::BadSnapshot`] the old state is still in place; after any other error the replica must stop.
     pub fn install(self, store: &Store) -> Result<(), Error> {
         let shared = &store.shared;
-        let building = building(&self.path);
         let _writer = shared.writer();
         let applied = shared.read().meta.applied;
         if self.head.applied < applied {
             return Err(refused(format!("it is of index {}, the state is at {applied}", self.head.applied)));
         }
-        let file = StateFile::open(&*self.disk, &building, Open::Existing, shared.options.cache_bytes);
+        let file =
+            StateFile::open(&*self.disk, &building(&self.path), Open::Existing, shared.options.cache_bytes);
         let new = file.and_then(State::load);
         let mut new = new.map_err(|error| refused(format!("it does not read back: {error}")))?;
         if new.meta != self.head {
@@ -170,9 +171,7 @@ impl Staged {
         }
         let _only = shared.flushing();
         shared.read().file.fence();
-        self.disk.rename(&building, &self.path)?;
-        let dir = self.path.rsplit_once('/').map_or("", |(dir, _)| dir);
-        self.disk.sync_dir(dir)?;
+        put_in_place(&*self.disk, &self.path)?;
         let mut state = shared.write();
         new.epoch = state.epoch + 1;
         new.touched = true;

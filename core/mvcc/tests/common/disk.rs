@@ -23,23 +23,39 @@ struct Names {
 }
 
 /// How many more bytes may be allocated, by whole sectors; `u64::MAX` is no bound.
-struct Room(AtomicU64);
+struct Room {
+    left: AtomicU64,
+    /// Changes until the power goes.
+    changes: AtomicU64,
+}
 
 impl Default for Room {
     fn default() -> Self {
-        Room(AtomicU64::new(u64::MAX))
+        Room { left: AtomicU64::new(u64::MAX), changes: AtomicU64::new(u64::MAX) }
     }
 }
 
 impl Room {
+    /// Fails once the power has gone.
+    fn change(&self) -> io::Result<()> {
+        match self.changes.load(Ordering::SeqCst) {
+            u64::MAX => Ok(()),
+            0 => Err(io::Error::other("the power has gone")),
+            left => {
+                self.changes.store(left - 1, Ordering::SeqCst);
+                Ok(())
+            }
+        }
+    }
+
     fn take(&self, bytes: u64) -> io::Result<()> {
-        let left = self.0.load(Ordering::SeqCst);
+        let left = self.left.load(Ordering::SeqCst);
         if left == u64::MAX {
             return Ok(());
         }
         match left.checked_sub(bytes) {
             Some(left) => {
-                self.0.store(left, Ordering::SeqCst);
+                self.left.store(left, Ordering::SeqCst);
                 Ok(())
             }
             None => Err(io::Error::from(io::ErrorKind::StorageFull)),
@@ -116,7 +132,12 @@ impl MemDisk {
 
     /// Bounds what may still be written.
     pub fn set_room(&self, bytes: u64) {
-        self.room.0.store(bytes, Ordering::SeqCst);
+        self.room.left.store(bytes, Ordering::SeqCst);
+    }
+
+    /// Lets the power go after so many more changes.
+    pub fn cut_after(&self, changes: u64) {
+        self.room.changes.store(changes, Ordering::SeqCst);
     }
 
     pub fn names(&self) -> Vec<String> {
@@ -162,6 +183,7 @@ impl Disk for MemDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.room.change()?;
         let mut names = self.names.lock().unwrap();
         let file = names.now.remove(from).ok_or(io::ErrorKind::NotFound)?;
         names.now.insert(to.to_string(), file);
@@ -174,6 +196,7 @@ impl Disk for MemDisk {
     }
 
     fn sync_dir(&self, _: &str) -> io::Result<()> {
+        self.room.change()?;
         let mut names = self.names.lock().unwrap();
         names.durable = names.now.clone();
         Ok(())
@@ -198,6 +221,7 @@ impl File for MemFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.room.change()?;
         let sectors = offset as usize / SECTOR..(offset as usize + bytes.len()).div_ceil(SECTOR);
         {
             let mut content = self.content.lock().unwrap();
@@ -210,6 +234,7 @@ impl File for MemFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        self.room.change()?;
         self.change(Change::SetLen(len as usize));
         Ok(())
     }
@@ -219,6 +244,7 @@ impl File for MemFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.room.change()?;
         let content = &mut *self.content.lock().unwrap();
         for change in content.unsynced.drain(..) {
             change.apply(&mut content.durable, || true);
