@@ -9,9 +9,11 @@ fn main() {
     println!("cargo::rerun-if-changed=../core");
     println!("cargo::rerun-if-changed=../.git/HEAD");
     println!("cargo::rerun-if-changed=../.git/refs/heads");
-    let described = process::Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).output();
+    let described =
+        process::Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).output();
     let commit = described.ok().filter(|output| output.status.success()).map(|output| output.stdout);
-    let commit = commit.map_or("unknown".to_string(), |text| String::from_utf8_lossy(&text).trim().to_string());
+    let commit =
+        commit.map_or("unknown".to_string(), |text| String::from_utf8_lossy(&text).trim().to_string());
     println!("cargo::rustc-env=ORLOP_COMMIT={commit}");
 
     let mut names = BTreeSet::new();
@@ -32,7 +34,11 @@ fn collect(dir: &Path, names: &mut BTreeSet<String>) {
         } else if name.ends_with(".rs") && name != "tests.rs" {
             let text = fs::read_to_string(&path).unwrap_or_default();
             let calls = text.split("sometimes(").skip(1);
-            names.extend(calls.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next().map(String::from)));
+            names.extend(
+                calls.filter_map(|rest| {
+                    rest.trim_start().strip_prefix('"')?.split('"').next().map(String::from)
+                }),
+            );
         }
     }
 }

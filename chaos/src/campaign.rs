@@ -1,7 +1,8 @@
 //! Many seeds: workers take the next seed, one collector adds the reports up.
 //!
-//! A worker only passes a seed to `io_sim::runner`, which gives every run a fresh thread. Whatever ends the campaign (the
-//! seeds, the minutes, Ctrl-C, the first failure where asked) sets one flag; runs under way are finished, at most a second later, and counted.
+//! A worker only passes a seed to `io_sim::runner`, which gives every run a fresh thread. Whatever ends the campaign
+//! (the seeds, the minutes, Ctrl-C, the first failure where asked) sets one flag; runs under way are finished, at most
+//! a second later, and counted.
 
 use crate::args::{Output, Run};
 use crate::coverage::{Coverage, replay_line};
@@ -87,7 +88,8 @@ fn collect(
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return coverage,
         }
-        let by_time = limit.map_or(0.0, |limit| began.elapsed().as_secs_f64() / limit.as_secs_f64().max(1e-9));
+        let by_time =
+            limit.map_or(0.0, |limit| began.elapsed().as_secs_f64() / limit.as_secs_f64().max(1e-9));
         progress.draw(&coverage, by_time.max(coverage.runs as f64 / seeds.max(1) as f64));
     }
 }

@@ -41,7 +41,7 @@ impl Coverage {
         self.events += report.events;
         self.entries += report.entries;
         self.elections += report.elections;
-        for (class, _) in &report.classes {
+        for class in report.classes.keys() {
             *self.classes.entry(class).or_default() += 1;
         }
         for (name, count) in &report.probes {
@@ -94,12 +94,26 @@ impl Coverage {
 
     fn write(&self, out: &mut String, wall: Duration) -> fmt::Result {
         let rate = self.runs as f64 / wall.as_secs_f64().max(1e-9);
-        writeln!(out, "{} runs in {:.1} s ({rate:.1} a second), commit {}", self.runs, wall.as_secs_f64(), env!("ORLOP_COMMIT"))?;
+        writeln!(
+            out,
+            "{} runs in {:.1} s ({rate:.1} a second), commit {}",
+            self.runs,
+            wall.as_secs_f64(),
+            env!("ORLOP_COMMIT")
+        )?;
         let hours = self.simulated.as_secs_f64() / 3_600.0;
         let events = self.events as f64 / self.busy.as_secs_f64().max(1e-9) / 1e6;
-        writeln!(out, "{hours:.1} simulated hours, {:.0} times real time on a core, {events:.2} M events a second", self.ratio())?;
+        writeln!(
+            out,
+            "{hours:.1} simulated hours, {:.0} times real time on a core, {events:.2} M events a second",
+            self.ratio()
+        )?;
         let Counts { ok, refused, unknown } = self.operations;
-        writeln!(out, "{ok} calls answered, {refused} refused, {unknown} unknown; {} entries, {} elections", self.entries, self.elections)?;
+        writeln!(
+            out,
+            "{ok} calls answered, {refused} refused, {unknown} unknown; {} entries, {} elections",
+            self.entries, self.elections
+        )?;
         out.push_str("\nfault classes, and the runs that had them:\n");
         for class in Class::NAMES {
             writeln!(out, "  {:>8}  {class}", self.classes.get(class).copied().unwrap_or(0))?;

@@ -1,9 +1,9 @@
 //! `orlop-chaos`: many seeds, or one again.
 //!
-//! `run` draws a plan from each seed and runs it in a sealed world, on all cores, until the seeds or the minutes are over; it
-//! prints each failure with the command that replays it, and says at the end what the campaign covered. `replay` runs one seed
-//! or one plan file, with a trace if asked: the same bytes each time. `plan` prints the plan of a seed, to be read, cut and
-//! replayed. Exit codes: 0 all held, 1 an invariant broke, 2 wrong usage.
+//! `run` draws a plan from each seed and runs it in a sealed world, on all cores, until the seeds or the minutes are
+//! over; it prints each failure with the command that replays it, and says at the end what the campaign covered.
+//! `replay` runs one seed or one plan file, with a trace if asked: the same bytes each time. `plan` prints the plan of
+//! a seed, to be read, cut and replayed. Exit codes: 0 all held, 1 an invariant broke, 2 wrong usage.
 #![forbid(unsafe_code)]
 
 mod args;

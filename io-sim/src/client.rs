@@ -1,9 +1,9 @@
 //! Simulated clients: machines of their own that call members, give up, go elsewhere, and write down what they saw.
 //!
-//! A call travels over the link to the member with delay and loss, runs as a task of the member's process (so it stops with a
-//! pause and dies with a crash), and its answer travels back. The client knows no more than a real one: no answer in
-//! time, or a broken connection, is an unknown outcome. A watcher outlives its streams: it goes on at another member from one behind the
-//! last event.
+//! A call travels over the link to the member with delay and loss, runs as a task of the member's process (so it stops
+//! with a pause and dies with a crash), and its answer travels back. The client knows no more than a real one: no
+//! answer in time, or a broken connection, is an unknown outcome. A watcher outlives its streams: it goes on at
+//! another member from one behind the last event.
 
 use crate::cluster::Cluster;
 use crate::history::*;
@@ -267,7 +267,8 @@ fn after(response: &WatchResponse, next: i64) -> i64 {
     }
 }
 
-/// The member's side of a watch: passes responses on as long as somebody takes them, and asks for progress now and then.
+/// The member's side of a watch: passes responses on as long as somebody takes them, and asks for progress now and
+/// then.
 async fn pump(
     member: Member,
     clock: Arc<dyn Clock>,

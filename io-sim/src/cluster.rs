@@ -1,8 +1,9 @@
-//! A cluster in an invented world: members as processes that start, die and are started again, and what they are seen to do.
+//! A cluster in an invented world: members as processes that start, die and are started again, and what they are seen
+//! to do.
 //!
-//! A member is `store::Member` on the ports of its node, nothing else. Its observer feeds [`Evidence`], whose checkers judge
-//! each observation as it comes; the first broken invariant stops the run. A member that says it must end (its log
-//! failed) is ended at once, as a supervisor would see it, and started again a little later.
+//! A member is `store::Member` on the ports of its node, nothing else. Its observer feeds [`Evidence`], whose checkers
+//! judge each observation as it comes; the first broken invariant stops the run. A member that says it must end (its
+//! log failed) is ended at once, as a supervisor would see it, and started again a little later.
 
 use crate::checkers::leaders::Leaders;
 use crate::checkers::logs::{Applied, Logs};
@@ -20,7 +21,6 @@ const RESTART: Duration = Duration::from_millis(500);
 const PEER_PORT: u16 = 2380;
 
 /// What was seen inside of members.
-#[derive(Default)]
 pub struct Evidence {
     /// The applied log.
     pub logs: Logs,
@@ -92,11 +92,13 @@ impl Cluster {
     pub fn new(world: &World, plan: Arc<Plan>) -> Cluster {
         let nodes: Vec<_> = (1..=plan.members).map(|member| world.add_node(&host(member))).collect();
         let running = Mutex::new(vec![None; nodes.len()]);
+        let leaders = Leaders::of(plan.members);
+        let evidence = Evidence { logs: Logs::default(), leaders, elected: Duration::ZERO, failure: None };
         let cluster = Cluster(Arc::new(Inner {
             world: world.clone(),
             plan,
             nodes,
-            evidence: Mutex::new(Evidence::default()),
+            evidence: Mutex::new(evidence),
             running,
         }));
         let watched = cluster.clone();
@@ -213,8 +215,9 @@ impl Cluster {
 
     /// The process ends by itself; the supervisor starts it again, unless that was wrong of it.
     ///
-    /// After a failed sync of the state file the machine is rebooted first, as its operator is told to: what the page cache shows
-    /// of that file may never reach the medium, and the B-tree cannot tell. (The log can, and gets no reboot.)
+    /// After a failed sync of the state file the machine is rebooted first, as its operator is told to: what the page
+    /// cache shows of that file may never reach the medium, and the B-tree cannot tell. (The log can, and gets no
+    /// reboot.)
     fn ended(&self, member: u8, excused: bool, reboot: bool, text: String) {
         let node = self.node(member);
         if !excused {

@@ -1,8 +1,8 @@
 //! One run, from a plan to a verdict: build the world, let the plan happen, then ask every checker.
 //!
-//! A run has two phases. Until `calm_ms` the plan's faults come and go; from then on nothing is wrong any more, and after
-//! [`SETTLE`] the cluster must serve as if nothing had been. Safety is judged through both: what members are seen to do, at once
-//! (the run stops at the first broken invariant); what clients were told, at the end.
+//! A run has two phases. Until `calm_ms` the plan's faults come and go; from then on nothing is wrong any more, and
+//! after [`SETTLE`] the cluster must serve as if nothing had been. Safety is judged through both: what members are
+//! seen to do, at once (the run stops at the first broken invariant); what clients were told, at the end.
 
 use crate::checkers::replay::{Command, Replay};
 use crate::checkers::{Checked, Failure, leases, liveness, watch, wgl};
@@ -21,8 +21,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long after the last fault the cluster must be healthy again: connections that were cut find out after up to 20 s, members
-/// start, elect and catch up, and calls made before have been given up.
+/// How long after the last fault the cluster must be healthy again: connections that were cut find out after up to 20
+/// s, members start, elect and catch up, and calls made before have been given up.
 pub const SETTLE: Duration = Duration::from_secs(14);
 /// How long a watcher or a follower may be behind in the calm.
 const LAG: Duration = Duration::from_secs(3);
@@ -115,7 +115,8 @@ impl fmt::Display for Report {
         let Counts { ok, refused, unknown } = self.operations;
         write!(
             f,
-            "  {} s simulated, {ok} calls answered, {refused} refused, {unknown} unknown, {} entries, {} elections, {} events, trace {:016x}",
+            "  {} s simulated, {ok} calls answered, {refused} refused, {unknown} unknown, {} entries, {} elections, \
+             {} events, trace {:016x}",
             self.simulated.as_secs(),
             self.entries,
             self.elections,

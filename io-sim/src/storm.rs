@@ -1,7 +1,7 @@
 //! The faults of a plan, put on the world's calendar: each begins at its time and ends at its own end or at the calm.
 //!
-//! What cannot begin does nothing (a crash of a member that is down), and ends add up: links are computed from all faults that
-//! are on, cuts are counted by the network, a member is started again by the first end that finds it down.
+//! What cannot begin does nothing (a crash of a member that is down), and ends add up: links are computed from all
+//! faults that are on, cuts are counted by the network, a member is started again by the first end that finds it down.
 
 use crate::clock::MAX_DRIFT_PPM;
 use crate::cluster::Cluster;

@@ -1,7 +1,8 @@
 //! The text of a run, for people: one line an event, with its world time and its machine.
 //!
-//! Nothing is formatted unless somebody reads it. The text is a function of the plan alone, so two runs of one plan can be
-//! compared line by line; for a cheaper comparison every run has a hash of all its events ([`Report::trace_hash`](crate::runner::Report)).
+//! Nothing is formatted unless somebody reads it. The text is a function of the plan alone, so two runs of one plan
+//! can be compared line by line; for a cheaper comparison every run has a hash of all its events
+//! ([`Report::trace_hash`](crate::runner::Report)).
 
 use crate::sched::NodeId;
 use crate::world::World;

@@ -1,7 +1,8 @@
 //! From a deed of the plan to a request, given what the client knows.
 //!
-//! The plan says "read three revisions back" or "write if unchanged"; which revision that is depends on what the client has
-//! seen. Each client keeps that in a [`Knowledge`], and [`call_of`] turns a deed into the request, pure and without a choice of its own.
+//! The plan says "read three revisions back" or "write if unchanged"; which revision that is depends on what the
+//! client has seen. Each client keeps that in a [`Knowledge`], and [`call_of`] turns a deed into the request, pure and
+//! without a choice of its own.
 
 use crate::history::*;
 use crate::plan::{Deed, key_name};
@@ -89,7 +90,7 @@ pub fn call_of(tag: Tag, deed: &Deed, known: &Knowledge) -> Option<Call> {
         // Half of the single deletes are plain, as real ones are; the others carry their tag.
         Deed::Delete { key: first, last, prev } => Call::Delete(DeleteRangeRequest {
             key: key(first),
-            range_end: if first == last && tag % 2 == 0 { Bytes::new() } else { end(last, tag) },
+            range_end: if first == last && tag.is_multiple_of(2) { Bytes::new() } else { end(last, tag) },
             prev_kv: prev,
         }),
         Deed::Cas { key: number } => Call::Txn(cas(tag, key(number), known)),

@@ -1,4 +1,5 @@
-//! What the tests over whole simulated clusters share: many seeds on all cores, and a failure that says how to see it again.
+//! What the tests over whole simulated clusters share: many seeds on all cores, and a failure that says how to see it
+//! again.
 #![forbid(unsafe_code)]
 
 use io_sim::plan::Plan;
@@ -50,7 +51,8 @@ fn commit() -> String {
     if text.is_empty() { "unknown".to_string() } else { text }
 }
 
-/// Runs a plan given as text (without its `plan` line's seed a person would have to choose one), and demands that it passes.
+/// Runs a plan given as text (without its `plan` line's seed a person would have to choose one), and demands that it
+/// passes.
 pub fn scenario(text: &str) -> Report {
     let plan = Plan::parse(text).unwrap_or_else(|error| panic!("the scenario is no plan: {error}"));
     let report = runner::run(&plan);

@@ -1,7 +1,7 @@
 //! Proof that the simulator finds bugs: each bug that can be planted in `core/` must be found within a bound of seeds.
 //!
-//! Only under `--cfg orlop_mutations`, which no production build has:
-//! `cargo test --config "target.'cfg(all())'.rustflags=['--cfg','madsim','--cfg','orlop_mutations']" -p sim-tests --test mutations`
+//! Only under `--cfg orlop_mutations`, which no production build has: `cargo test --config
+//! "target.'cfg(all())'.rustflags=['--cfg','madsim','--cfg','orlop_mutations']" -p sim-tests --test mutations`
 #![cfg(orlop_mutations)]
 
 use io_sim::plan::Plan;

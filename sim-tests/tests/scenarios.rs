@@ -1,4 +1,5 @@
-//! Stories that must end well, each a plan by hand: what an operator fears, one at a time. Each also says that what it is about did happen.
+//! Stories that must end well, each a plan by hand: what an operator fears, one at a time. Each also says that what it
+//! is about did happen.
 
 use sim_tests::scenario;
 

@@ -1,7 +1,8 @@
 //! Many seeds, each with its own cluster, knobs, workload and faults; first those that once failed.
 //!
-//! Each seed is a whole minute of simulated time with every checker on. One in eight is run twice, and its trace must be the
-//! same. The number of seeds is bounded by time, so that plain `cargo test` stays short; `orlop-chaos run` has no bound.
+//! Each seed is a whole minute of simulated time with every checker on. One in eight is run twice, and its trace must
+//! be the same. The number of seeds is bounded by time, so that plain `cargo test` stays short; `orlop-chaos run` has
+//! no bound.
 
 use io_sim::plan::Plan;
 use io_sim::runner;

@@ -1,12 +1,13 @@
 //! A lease lives as long as it was promised, and not much longer.
 //!
-//! Verifies, by world time with a bound on how far a member's clock may run fast or slow: a lease that no client revoked does not end
-//! before its TTL has passed since it was granted and since its last acknowledged renewal (safety); an answer "no such lease" to a
-//! renewal is true; a lease that nobody renews is gone within its TTL plus a bound, counted from the last renewal, the last
-//! election and the healing of the last fault (liveness). A renewal promises from the moment at which it was asked
-//! for: that is the earliest at which a member can have counted.
+//! Verifies, by world time with a bound on how far a member's clock may run fast or slow: a lease that no client
+//! revoked does not end before its TTL has passed since it was granted and since its last acknowledged renewal
+//! (safety); an answer "no such lease" to a renewal is true; a lease that nobody renews is gone within its TTL plus a
+//! bound, counted from the last renewal, the last election and the healing of the last fault (liveness). A renewal
+//! promises from the moment at which it was asked for: that is the earliest at which a member can have counted.
 //!
-//! Does not verify: that the keys of an ended lease are deleted (that is a function of the log: [`replay`](super::replay)).
+//! Does not verify: that the keys of an ended lease are deleted (that is a function of the log:
+//! [`replay`](super::replay)).
 
 use super::replay::{Replay, Step};
 use super::{Checked, ensure};

@@ -1,8 +1,9 @@
 //! In the calm, a healthy majority makes progress within a bound.
 //!
-//! Verifies, once every fault has healed and the bound has passed: each call ends with a definite outcome, no write is refused for lack of
-//! room or for overload, and every member has applied what was in the log a while ago. Does not verify: progress
-//! under faults, nor how fast. The plan keeps a majority of good disks, so a run that stays stuck is a bug and needs no excuse.
+//! Verifies, once every fault has healed and the bound has passed: each call ends with a definite outcome, no write is
+//! refused for lack of room or for overload, and every member has applied what was in the log a while ago. Does not
+//! verify: progress under faults, nor how fast. The plan keeps a majority of good disks, so a run that stays stuck is
+//! a bug and needs no excuse.
 
 use super::logs::Logs;
 use super::{Checked, ensure};

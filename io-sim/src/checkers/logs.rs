@@ -1,10 +1,11 @@
 //! One log, applied by everyone in order: the white-box half of the evidence.
 //!
-//! Verifies, at each observation: an index holds the same term and the same command wherever and whenever it is applied; the
-//! state hash and the revision after an index are equal on all members; a member applies its entries without a gap and
-//! without repeating one, and after a restart goes on from what it said it restored; a restored or installed state is the state of its
-//! index. So a committed entry that is lost shows up as another entry at its index. Does not verify: that the commands do what the API promises (see
-//! [`replay`](super::replay)), or that a member catches up (see [`liveness`](super::liveness)).
+//! Verifies, at each observation: an index holds the same term and the same command wherever and whenever it is
+//! applied; the state hash and the revision after an index are equal on all members; a member applies its entries
+//! without a gap and without repeating one, and after a restart goes on from what it said it restored; a restored or
+//! installed state is the state of its index. So a committed entry that is lost shows up as another entry at its
+//! index. Does not verify: that the commands do what the API promises (see [`replay`](super::replay)), or that a
+//! member catches up (see [`liveness`](super::liveness)).
 
 use super::{Checked, ensure};
 use bytes::Bytes;
@@ -67,7 +68,8 @@ impl Logs {
         };
         ensure(known.state_hash == state_hash, NAME, "state-hash", || {
             format!(
-                "member {member} installed a snapshot at index {index} with state hash {state_hash:016x}, others have {:016x}",
+                "member {member} installed a snapshot at index {index} with state hash {state_hash:016x}, others \
+                 have {:016x}",
                 known.state_hash
             )
         })
@@ -88,7 +90,8 @@ impl Logs {
         };
         ensure(known.term == entry.term && known.command == entry.command, NAME, "same-entry", || {
             format!(
-                "index {index} is term {} with {} command bytes on member {member}, but was applied before as term {} with {} command bytes",
+                "index {index} is term {} with {} command bytes on member {member}, but was applied before \
+                 as term {} with {} command bytes",
                 entry.term,
                 entry.command.len(),
                 known.term,

@@ -1,8 +1,8 @@
 //! What must hold, one file each. Each file opens with what it verifies and what it does not.
 //!
-//! Two kinds of evidence come in: the [`History`](crate::history::History) of the clients, and the observations of members
-//! (leaders elected, entries applied). [`logs`] and [`leaders`] judge observations as they come, so that a run stops at
-//! the first wrong one; the others judge the whole run at its end. No checker knows how the store is made.
+//! Two kinds of evidence come in: the [`History`](crate::history::History) of the clients, and the observations of
+//! members (leaders elected, entries applied). [`logs`] and [`leaders`] judge observations as they come, so that a run
+//! stops at the first wrong one; the others judge the whole run at its end. No checker knows how the store is made.
 
 pub mod leaders;
 pub mod leases;

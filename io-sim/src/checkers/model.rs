@@ -1,8 +1,9 @@
 //! The store as a fairy tale: an ordered map from each key to its whole history, which forgets nothing.
 //!
-//! [`Model::apply`] takes one command of the log and returns what the API promises for it. Because histories are kept for
-//! ever, the state at any earlier revision can be asked for later, and an answer can be checked at the revision that it names. Compaction and
-//! leases are here as far as they change what is answered; time is not (see [`leases`](super::leases)).
+//! [`Model::apply`] takes one command of the log and returns what the API promises for it. Because histories are kept
+//! for ever, the state at any earlier revision can be asked for later, and an answer can be checked at the revision
+//! that it names. Compaction and leases are here as far as they change what is answered; time is not (see
+//! [`leases`](super::leases)).
 
 use super::range::{answer, covers};
 use crate::history::{Call, Reply};
@@ -313,8 +314,8 @@ fn with_revision(mut reply: Reply, revision: i64) -> Reply {
     reply
 }
 
-/// `reply` without what a model cannot know or does not promise: who answered, in which term, and the headers inside of a
-/// transaction. The outer revision stays.
+/// `reply` without what a model cannot know or does not promise: who answered, in which term, and the headers inside
+/// of a transaction. The outer revision stays.
 pub fn plain(reply: &Reply) -> Reply {
     let revision = reply.revision();
     let mut reply = reply.clone();

@@ -1,5 +1,5 @@
-//! What a range returns, computed the naive way: collect, filter, sort, cut. Shared by the replay model and its tests; written
-//! from etcd's documented behaviour and not from `mvcc`, so that one mistake is not made twice.
+//! What a range returns, computed the naive way: collect, filter, sort, cut. Shared by the replay model and its tests;
+//! written from etcd's documented behaviour and not from `mvcc`, so that one mistake is not made twice.
 
 use kernel::types::*;
 

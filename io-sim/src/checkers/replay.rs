@@ -1,15 +1,18 @@
 //! Every answer of every client, checked against the true log: the main checker.
 //!
-//! The log of applied commands is replayed once on the [`Model`]; then each answer must be the model's answer at the revision
-//! (for a write: at the log entry) that it names. Linear in the log, n log n in the history, so every run checks everything.
+//! The log of applied commands is replayed once on the [`Model`]; then each answer must be the model's answer at the
+//! revision (for a write: at the log entry) that it names. Linear in the log, n log n in the history, so every run
+//! checks everything.
 //!
-//! Verifies: a member's revision after each entry is the model's; an acknowledged write is in the log once, was applied before its acknowledgement,
-//! and was answered as the API promises; a refused write is not in the log, or failed there with the same error; no write
-//! is in the log twice or before it was asked for; every read returns the state at its revision; revisions respect real
-//! time, except for reads that asked for a stale answer; no answer is from the future; "compacted" and "future revision" are said only when true.
+//! Verifies: a member's revision after each entry is the model's; an acknowledged write is in the log once, was
+//! applied before its acknowledgement, and was answered as the API promises; a refused write is not in the log, or
+//! failed there with the same error; no write is in the log twice or before it was asked for; every read returns the
+//! state at its revision; revisions respect real time, except for reads that asked for a stale answer; no answer is
+//! from the future; "compacted" and "future revision" are said only when true.
 //!
-//! Does not verify: that the log itself is the right one (a bug that corrupts the log everywhere alike hides here, hence the
-//! black-box [`wgl`](super::wgl)), lease time ([`leases`](super::leases)), watches ([`watch`](super::watch)).
+//! Does not verify: that the log itself is the right one (a bug that corrupts the log everywhere alike hides here,
+//! hence the black-box [`wgl`](super::wgl)), lease time ([`leases`](super::leases)), watches
+//! ([`watch`](super::watch)).
 
 use super::logs::Applied;
 use super::model::{Model, plain};

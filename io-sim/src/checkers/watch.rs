@@ -1,13 +1,15 @@
 //! Watchers see every event of their range, in order, once, whole.
 //!
-//! Verifies, for each stretch of each watcher against the replayed log: events come in the order of revisions and none twice (ordered, unique);
-//! all events of a revision that match come in one response (atomic); no matching revision is left out between the start and the last one delivered
-//! (no gap; with the next stretch starting one behind the last event, this is resumability); an event is the one that
-//! the log says, with its previous value where that was asked for; a response without events claims no more than was delivered (progress is
-//! true); a watcher is cancelled for compaction only with a `compact_revision` that is true and that it had not passed; a watcher that
-//! was open at the end has got everything older than a bound.
+//! Verifies, for each stretch of each watcher against the replayed log: events come in the order of revisions and none
+//! twice (ordered, unique); all events of a revision that match come in one response (atomic); no matching revision is
+//! left out between the start and the last one delivered (no gap; with the next stretch starting one behind the last
+//! event, this is resumability); an event is the one that the log says, with its previous value where that was asked
+//! for; a response without events claims no more than was delivered (progress is true); a watcher is cancelled for
+//! compaction only with a `compact_revision` that is true and that it had not passed; a watcher that was open at the
+//! end has got everything older than a bound.
 //!
-//! Does not verify: fragments, filters, and the ids of watchers on a shared stream: those are `mvcc::watch`'s own tests.
+//! Does not verify: fragments, filters, and the ids of watchers on a shared stream: those are `mvcc::watch`'s own
+//! tests.
 
 use super::range::covers;
 use super::replay::Replay;

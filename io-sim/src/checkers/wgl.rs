@@ -1,11 +1,11 @@
 //! Linearizability of one key as a black box: Wing and Gong's search with Lowe's memo, on a linked list.
 //!
-//! Verifies: there is an order of the operations on one key that respects real time and gives each the answer it got. Uses
-//! nothing but the history, so a bug in the log, or in our reading of it, cannot hide here. Operations with an unknown outcome
-//! may take effect at any later time, or never.
+//! Verifies: there is an order of the operations on one key that respects real time and gives each the answer it got.
+//! Uses nothing but the history, so a bug in the log, or in our reading of it, cannot hide here. Operations with an
+//! unknown outcome may take effect at any later time, or never.
 //!
-//! Does not verify: anything across keys, revisions, leases, or reads that may be stale (leave those out). The
-//! problem is NP-complete: the search gives up after a number of steps and says [`Verdict::Unknown`]. Keep it to about a
+//! Does not verify: anything across keys, revisions, leases, or reads that may be stale (leave those out). The problem
+//! is NP-complete: the search gives up after a number of steps and says [`Verdict::Unknown`]. Keep it to about a
 //! thousand operations and ten clients on a key.
 
 use crate::history::*;
@@ -162,8 +162,8 @@ pub fn check(events: &[Event], steps: u64) -> Verdict {
     Verdict::Unknown
 }
 
-/// The operations of `history` on `key` that are about that key alone. `None` when an operation on several keys or a lease
-/// touches it too, so that the key cannot be judged by itself.
+/// The operations of `history` on `key` that are about that key alone. `None` when an operation on several keys or a
+/// lease touches it too, so that the key cannot be judged by itself.
 pub fn events_of(history: &History, key: &Bytes) -> Option<Vec<Event>> {
     let mut events = Vec::new();
     for operation in &history.operations {

@@ -1,8 +1,9 @@
-//! A plan from a seed, by swarm: each seed draws which classes of fault it has at all, how many, and for whom; which knobs are
-//! small; and what its clients like to do. Few things at a time, often, finds more than everything always.
+//! A plan from a seed, by swarm: each seed draws which classes of fault it has at all, how many, and for whom; which
+//! knobs are small; and what its clients like to do. Few things at a time, often, finds more than everything always.
 //!
-//! The atlas: disks that fail to sync are a fixed minority of a plan's members, because a failed sync may lose what the cache
-//! pretended to have. Everything else is survivable by all members at once. A [`Target`] names at most a majority.
+//! The atlas: disks that fail to sync are a fixed minority of a plan's members, because a failed sync may lose what
+//! the cache pretended to have. Everything else is survivable by all members at once. A [`Target`] names at most a
+//! majority.
 
 use super::*;
 use kernel::rng::Stream;

@@ -1,9 +1,10 @@
 //! A plan is the whole of a run as data: the cluster, what its clients do and what goes wrong, each with its time.
 //!
-//! A seed is drawn into a plan once ([`Plan::from_seed`]); the run then only follows it, and decides no fault by itself. The small
-//! randomness that remains (the delay of the n-th message of a link, the fate of the n-th sector) comes from counted streams
-//! under the plan's seed, so taking an event out of a plan disturbs nothing else. Any part of a plan is a plan: an
-//! event that makes no sense where it stands (a renewal of a lease that was never granted) does nothing.
+//! A seed is drawn into a plan once ([`Plan::from_seed`]); the run then only follows it, and decides no fault by
+//! itself. The small randomness that remains (the delay of the n-th message of a link, the fate of the n-th sector)
+//! comes from counted streams under the plan's seed, so taking an event out of a plan disturbs nothing else. Any part
+//! of a plan is a plan: an event that makes no sense where it stands (a renewal of a lease that was never granted)
+//! does nothing.
 //!
 //! A plan has a text form, one event a line, for people to read, cut and replay ([`Plan::parse`]).
 

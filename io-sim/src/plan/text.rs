@@ -7,8 +7,9 @@
 //! fault partition at=1300ms for=800ms on=leader way=out
 //! ```
 //!
-//! Numbers keep their unit as a suffix. What is left out has its default, and a default is left out when a plan is printed, so that
-//! lines stay short. A name that nobody asks for is an error: a typing mistake must not become another plan.
+//! Numbers keep their unit as a suffix. What is left out has its default, and a default is left out when a plan is
+//! printed, so that lines stay short. A name that nobody asks for is an error: a typing mistake must not become
+//! another plan.
 
 use super::*;
 use std::cell::RefCell;
