@@ -123,7 +123,7 @@ fn is_printable(c: char) -> bool {
 pub fn unquote_prefix(text: &str) -> Option<(Vec<u8>, &str)> {
     if let Some(raw) = text.strip_prefix('`') {
         let end = raw.find('`')?;
-        return Some((raw[..end].as_bytes().to_vec(), &raw[end + 1..]));
+        return Some((raw.as_bytes()[..end].to_vec(), &raw[end + 1..]));
     }
     let mut rest = text.strip_prefix('"')?;
     let mut out = Vec::new();

@@ -56,8 +56,10 @@ fn run(cli: Cli) -> Result<(), Refusal> {
     })?;
     let config = configure(&cli, data_dir)?;
     let log = Log::open(&config.log).map_err(Refusal::start)?;
-    greet(&config);
-    serve::run(config, &log, |_| print_line("\nReady. Stop with Ctrl-C."))
+    serve::run(config, &log, |config, stage| match stage {
+        serve::Stage::Bound => greet(config),
+        serve::Stage::Ready => print_line("\nReady. Stop with Ctrl-C."),
+    })
 }
 
 /// The data folder by the XDG rules: a relative XDG_DATA_HOME does not count.

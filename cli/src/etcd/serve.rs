@@ -26,19 +26,29 @@ const LEADER_POLL: Duration = Duration::from_millis(5);
 /// Longest wait for a member to come to rest when it stops.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
-/// Runs the member to its end. `ready` is called when it serves clients.
-pub fn run(config: EtcdConfig, log: &Log, ready: impl FnOnce(&EtcdConfig)) -> Result<(), Refusal> {
+/// How far a start has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The client port is taken; the data folder is opened next.
+    Bound,
+    /// Clients are served.
+    Ready,
+}
+
+/// Runs the member to its end. `reached` is told of each stage of the start.
+pub fn run(config: EtcdConfig, log: &Log, reached: impl Fn(&EtcdConfig, Stage)) -> Result<(), Refusal> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Refusal::start(format!("cannot start threads: {error}")))?;
-    runtime.block_on(serve(config, log, ready))
+    runtime.block_on(serve(config, log, reached))
 }
 
-async fn serve(config: EtcdConfig, log: &Log, ready: impl FnOnce(&EtcdConfig)) -> Result<(), Refusal> {
+async fn serve(config: EtcdConfig, log: &Log, reached: impl Fn(&EtcdConfig, Stage)) -> Result<(), Refusal> {
     let mut signals = Signals::new()?;
     describe(&config, log);
     let listeners = bind(&config.listen_client).await?;
+    reached(&config, Stage::Bound);
     let member = start(&config).await?;
     log.info("serving peer traffic", json!({ "address": config.member.listen_peer }));
     tokio::select! {
@@ -56,7 +66,7 @@ async fn serve(config: EtcdConfig, log: &Log, ready: impl FnOnce(&EtcdConfig)) -
         tokio::spawn(server::serve(listeners, Arc::new(member.clone()), config.serve.clone(), shutdown));
     log.info("ready to serve client requests", json!({}));
     notify_ready();
-    ready(&config);
+    reached(&config, Stage::Ready);
     let name = tokio::select! {
         name = signals.next() => name,
         fatal = member.fatal() => end_at_once(log, fatal),

@@ -366,3 +366,59 @@ pub fn usage_failure(error: &clap::Error) -> Failure {
         _ => error.to_string().trim_start_matches("error: ").trim_end().to_string(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(words: &[&str]) -> Failure {
+        let parsed = command().try_get_matches_from(["etcdctl"].iter().chain(words));
+        usage_failure(&parsed.expect_err("a wrong command line"))
+    }
+
+    #[test]
+    fn clap_agrees_with_the_tables() {
+        command().debug_assert();
+        operations().debug_assert();
+        watch_line().debug_assert();
+    }
+
+    #[test]
+    fn wrong_lines_in_etcdctls_words() {
+        assert_eq!(failure(&["get", "--foo"]), Failure::error("unknown flag: --foo"));
+        assert_eq!(failure(&["put", "-k", "v"]), Failure::error("unknown shorthand flag: 'k' in -k"));
+        assert_eq!(failure(&["get", "a", "--user"]), Failure::error("flag needs an argument: --user"));
+        let unknown = "unknown command \"foo\" for \"etcdctl\"\nRun 'etcdctl --help' for usage.";
+        assert_eq!(failure(&["foo"]), Failure::error(unknown));
+    }
+
+    #[test]
+    fn global_flags_stand_anywhere() {
+        let line =
+            ["etcdctl", "--endpoints=a:1,b:2", "get", "k", "-w", "json", "--endpoints", "c:3", "--hex"];
+        let matches = command().try_get_matches_from(line).unwrap();
+        let line = Line(matches.subcommand().unwrap().1);
+        assert_eq!((line.text("write-out"), line.switch("hex")), ("json", Ok(true)));
+        assert!(line.endpoints().contains(&"c:3".to_string()));
+    }
+
+    #[test]
+    fn what_is_not_offered_is_refused_only_when_it_is_set() {
+        let check = |word: &'static str| {
+            let matches = command().try_get_matches_from(["etcdctl", "get", "k", word]).unwrap();
+            refuse_unoffered(&Line(matches.subcommand().unwrap().1))
+        };
+        assert_eq!(check("--cert="), Ok(()));
+        assert_eq!(check("--insecure-transport"), Ok(()));
+        for word in ["--cert=x", "--user=root:x", "--discovery-srv=d", "--insecure-transport=false"] {
+            let refused = check(word).expect_err(word);
+            assert_eq!(refused.code, 4, "{word}");
+            let flag = word.split('=').next().unwrap();
+            assert!(
+                refused.message.contains(flag) && refused.message.contains("not offered yet"),
+                "{}",
+                refused.message
+            );
+        }
+    }
+}

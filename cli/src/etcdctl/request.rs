@@ -135,3 +135,106 @@ pub fn standard_input() -> Option<Bytes> {
     input.lock().read_to_end(&mut value).ok()?;
     Some(value.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::args::{Line, command};
+    use super::*;
+
+    fn parsed<T>(words: &[&str], make: fn(&Line) -> Result<T, Failure>) -> Result<T, Failure> {
+        let matches =
+            command().try_get_matches_from(["etcdctl"].iter().chain(words)).expect("a known command line");
+        make(&Line(matches.subcommand().expect("a command").1))
+    }
+
+    fn range(words: &[&str]) -> (Bytes, Bytes) {
+        let request = parsed(words, get).expect("a good range");
+        (request.key, request.range_end)
+    }
+
+    #[test]
+    fn ranges() {
+        let pair =
+            |key: &'static [u8], end: &'static [u8]| (Bytes::from_static(key), Bytes::from_static(end));
+        assert_eq!(range(&["get", "a"]), pair(b"a", b""));
+        assert_eq!(range(&["get", "a", "c"]), pair(b"a", b"c"));
+        assert_eq!(range(&["get", "--prefix", "ab"]), pair(b"ab", b"ac"));
+        assert_eq!(range(&["get", "ab", "--prefix=false"]), pair(b"ab", b""));
+        assert_eq!(range(&["get", "", "--prefix"]), pair(b"\0", b"\0"));
+        assert_eq!(range(&["get", "a", "--from-key"]), pair(b"a", b"\0"));
+        assert_eq!(range(&["get", "--", "-k"]), pair(b"-k", b""));
+    }
+
+    #[test]
+    fn a_prefix_ends_behind_all_its_keys() {
+        fn holds(prefix: Vec<u8>, tail: Vec<u8>, other: Vec<u8>) -> bool {
+            let end = prefix_end(&prefix);
+            let within = |key: &[u8]| key >= &prefix[..] && (end == b"\0"[..] || *key < end[..]);
+            within(&[prefix.clone(), tail].concat()) && within(&other) == other.starts_with(&prefix)
+        }
+        quickcheck::quickcheck(holds as fn(Vec<u8>, Vec<u8>, Vec<u8>) -> bool);
+        assert_eq!(prefix_end(b"a\xff\xff"), &b"b"[..]);
+        assert_eq!(prefix_end(b"\xff"), &b"\0"[..]);
+    }
+
+    #[test]
+    fn what_get_asks_for() {
+        let words = [
+            "get",
+            "a",
+            "--rev",
+            "-5",
+            "--limit=7",
+            "--order",
+            "descend",
+            "--sort-by",
+            "modify",
+            "--consistency=s",
+        ];
+        let request = parsed(&words, get).unwrap();
+        assert_eq!((request.revision, request.limit, request.serializable), (0, 7, true));
+        assert_eq!(
+            (request.sort_order, request.sort_target),
+            (SortOrder::Descend as i32, SortTarget::Mod as i32)
+        );
+    }
+
+    #[test]
+    fn refusals_in_etcdctls_words() {
+        let cases: [(&[&str], u8, &str); 7] = [
+            (&["get"], 128, "get command needs one argument as key and an optional argument as range_end"),
+            (&["get", "a", "--prefix", "--from-key"], 128, ONE_CHOICE),
+            (&["get", "a", "b", "--prefix"], 128, ONE_ARGUMENT),
+            (&["get", "a", "--order=FOO"], 4, "bad sort order FOO"),
+            (&["get", "a", "--sort-by=FOO"], 4, "bad sort target FOO"),
+            (&["get", "a", "--consistency=x"], 4, "unknown consistency flag \"x\""),
+            (
+                &["get", "a", "--limit=x"],
+                1,
+                "invalid argument \"x\" for \"--limit\" flag: strconv.ParseInt: parsing \"x\": invalid syntax",
+            ),
+        ];
+        for (words, code, message) in cases {
+            assert_eq!(parsed(words, get), Err(Failure { code, message: message.into() }), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn values_come_from_the_line_or_from_the_input() {
+        let put_of = |words: &[&str], input: Option<&'static str>| {
+            let matches = command().try_get_matches_from(["etcdctl", "put"].iter().chain(words)).unwrap();
+            put(&Line(matches.subcommand().unwrap().1), || input.map(Bytes::from))
+        };
+        assert_eq!(put_of(&["k", "v"], Some("unread")).unwrap().value, "v");
+        assert_eq!(put_of(&["k"], Some("piped")).unwrap().value, "piped");
+        assert_eq!(put_of(&["k", "--ignore-value"], None).unwrap().value, "");
+        assert_eq!(put_of(&["k", "v", "--lease", "1f"], None).unwrap().lease, 0x1f);
+        assert_eq!(put_of(&["k"], None).unwrap_err().code, 128);
+        assert_eq!(
+            put_of(&["k", "v", "--lease=zz"], None),
+            Err(Failure::arguments(
+                "bad lease ID (strconv.ParseInt: parsing \"zz\": invalid syntax), expecting ID in Hex"
+            ))
+        );
+    }
+}

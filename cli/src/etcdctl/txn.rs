@@ -128,7 +128,7 @@ pub fn split_words(line: &str) -> Option<Vec<OsString>> {
             }
             _ => {
                 let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-                (rest[..end].as_bytes().to_vec(), &rest[end..])
+                (rest.as_bytes()[..end].to_vec(), &rest[end..])
             }
         };
         words.push(OsString::from_vec(word));
