@@ -54,13 +54,13 @@ fn nothing_acknowledged_is_lost_and_a_new_leader_serves_soon() {
     });
 }
 
-fn client(endpoints: Vec<String>, wait: Duration) -> Client {
+async fn client(endpoints: Vec<String>, wait: Duration) -> Client {
     let options = Options {
         dial_timeout: Duration::from_millis(300),
         command_timeout: Some(wait),
         ..Options::default()
     };
-    Client::connect(endpoints, options).expect("endpoints of ours")
+    Client::connect(endpoints, options).await.expect("endpoints of ours")
 }
 
 async fn write_on(
@@ -70,7 +70,7 @@ async fn write_on(
     stop: Arc<AtomicBool>,
 ) {
     endpoints.rotate_left(writer % 3);
-    let client = client(endpoints, Duration::from_secs(1));
+    let client = client(endpoints, Duration::from_secs(1)).await;
     for number in 0.. {
         if stop.load(Relaxed) {
             return;
@@ -91,7 +91,7 @@ async fn write_on(
 async fn leader(cluster: &Cluster) -> usize {
     loop {
         for member in 0..3 {
-            let client = client(vec![cluster.endpoint(member)], Duration::from_secs(1));
+            let client = client(vec![cluster.endpoint(member)], Duration::from_secs(1)).await;
             if let Ok(status) = client.status().await
                 && let Some(header) = status.header
                 && header.member_id == status.leader
@@ -105,8 +105,10 @@ async fn leader(cluster: &Cluster) -> usize {
 
 /// Waits until one of the survivors has acknowledged a write that was sent after the kill.
 async fn wait_for_write(survivors: &[String]) {
-    let clients: Vec<_> =
-        survivors.iter().map(|one| client(vec![one.clone()], Duration::from_secs(10))).collect();
+    let mut clients = Vec::new();
+    for one in survivors {
+        clients.push(client(vec![one.clone()], Duration::from_secs(10)).await);
+    }
     let put = || PutRequest { key: Bytes::from("probe"), value: Bytes::from("x"), ..Default::default() };
     loop {
         for client in &clients {
@@ -119,7 +121,7 @@ async fn wait_for_write(survivors: &[String]) {
 
 async fn check_all_there(cluster: &Cluster, keys: &[String]) {
     assert!(keys.len() > 100, "only {} writes were acknowledged: there was no load", keys.len());
-    let client = client(cluster.endpoints(), Duration::from_secs(10));
+    let client = client(cluster.endpoints(), Duration::from_secs(10)).await;
     let all = RangeRequest {
         key: Bytes::from("w"),
         range_end: Bytes::from("x"),

@@ -23,6 +23,9 @@ use raft::eraftpb as pb;
 use raft::{RawNode, ReadOnlyOption, StateRole};
 use std::collections::VecDeque;
 
+/// A member that sees its leader's connection break campaigns within this many ticks.
+const HURRY_TICKS: usize = 3;
+
 /// How a member takes part.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -186,6 +189,21 @@ impl Consensus {
         self.raw.report_unreachable(id);
     }
 
+    /// The connection from `id` has broken, as all of a process's do when it ends. If `id` leads, this member forgets it, so
+    /// that it would vote for another, and asks for pre-votes within a few ticks instead of an election timeout. A leader
+    /// that lives is known again with its next heartbeat, and wins the pre-vote's refusals meanwhile: nothing but time
+    /// depends on the hint being right.
+    pub fn leader_lost(&mut self, id: u64) {
+        let raft = &mut self.raw.raft;
+        if raft.state != StateRole::Follower || id == 0 || raft.leader_id != id {
+            return;
+        }
+        raft.leader_id = 0;
+        let hurry = 1 + self.timeouts.draw() % HURRY_TICKS;
+        let soon = raft.randomized_election_timeout().saturating_sub(hurry);
+        raft.election_elapsed = raft.election_elapsed.max(soon).max(1);
+    }
+
     /// The outcome of a snapshot sent to `id`. Until this is called, `id` is sent nothing else.
     pub fn report_snapshot(&mut self, id: u64, ok: bool) {
         let outcome = if ok { raft::SnapshotStatus::Finish } else { raft::SnapshotStatus::Failure };
@@ -266,6 +284,16 @@ impl Consensus {
         let mut peers: Vec<PeerStatus> = progress.iter().map(peer).collect();
         peers.sort_unstable_by_key(|peer| peer.id);
         peers
+    }
+
+    /// Its term.
+    pub fn term(&self) -> u64 {
+        self.raw.raft.term
+    }
+
+    /// The leader that it knows, 0 for none.
+    pub fn leader(&self) -> u64 {
+        self.raw.raft.leader_id
     }
 
     /// This member's part; cheaper than [`Consensus::status`].

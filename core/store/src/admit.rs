@@ -29,7 +29,7 @@ impl Node {
             return;
         }
         let until = now + self.config.request_timeout();
-        self.run.pending.insert(request, Pending { until, reply });
+        self.run.pending.insert(request, Pending { until, term: 0, reply });
         self.run.waiting.push_back((request, payload));
     }
 
@@ -44,12 +44,27 @@ impl Node {
                 self.run.waiting.push_front((request, payload));
                 return;
             }
+            let pending = self.run.pending.get_mut(&request).expect("checked above");
+            pending.term = self.consensus.term();
         }
         self.io.probe.sometimes("node: the overlay was full");
     }
 
+    /// An entry of `term` was applied: what was proposed in an older term and has not been applied by now was most likely lost
+    /// with its leader, so whoever waits for it is told at once that the outcome is unknown, and can try again.
+    pub(crate) fn give_up_lost_proposals(&mut self, term: u64) {
+        if term <= self.run.applied_term {
+            return;
+        }
+        self.run.applied_term = term;
+        let lost = self.run.pending.extract_if(.., |_, pending| pending.term != 0 && pending.term < term);
+        for (_, pending) in lost {
+            let _ = pending.reply.send(Err(KvError::timeout_leader_failure()));
+        }
+    }
+
     pub(crate) fn take_read(&mut self, reply: oneshot::Sender<Result<(), KvError>>, now: Duration) {
-        if self.io.planted.is(Bug::ReadFromDeposed) && self.consensus.status().role == Role::Leader {
+        if self.io.planted.is(Bug::ReadFromDeposed) && self.consensus.role() == Role::Leader {
             let _ = reply.send(Ok(()));
             return;
         }
@@ -99,7 +114,7 @@ impl Node {
 
     /// Streams that asked for a leader end when there has been none for three election timeouts.
     pub(crate) fn note_leaderless(&mut self, now: Duration) {
-        if self.consensus.status().leader != 0 {
+        if self.consensus.leader() != 0 {
             self.run.leaderless_since = None;
             return;
         }
@@ -110,7 +125,7 @@ impl Node {
     }
 
     pub(crate) fn expire_waits(&mut self, now: Duration) {
-        let lost = self.consensus.status().leader == 0;
+        let lost = self.consensus.leader() == 0;
         let late = |lost: bool| if lost { KvError::timeout_leader_failure() } else { KvError::timeout() };
         // Requests count up, so the oldest are first; those of one turn share a deadline.
         while let Some(first) = self.run.pending.first_entry() {
@@ -151,7 +166,7 @@ impl Node {
             match waiter {
                 Waiter::Read { reply, .. } => drop(reply.send(Ok(()))),
                 Waiter::Lease { call, .. } => {
-                    let leads = self.consensus.status().role == Role::Leader;
+                    let leads = self.consensus.role() == Role::Leader;
                     if let Some((peer, answer)) = self.leases.answer(call, leads, now) {
                         self.answer_lease(peer, answer);
                     }

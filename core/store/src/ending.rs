@@ -47,7 +47,7 @@ impl Node {
     }
 
     pub(crate) fn may_stop(&mut self, now: Duration) -> bool {
-        let leads = self.consensus.status().role == Role::Leader;
+        let leads = self.consensus.role() == Role::Leader;
         self.run.stopping.as_ref().is_some_and(|(until, _)| (now >= *until || !leads) && !self.run.flushing)
     }
 

@@ -42,6 +42,8 @@ pub enum Event {
     PeerUp { id: u64, incarnation: u64, last_index: u64 },
     /// The way to a peer is gone, and what was queued for it with it.
     PeerLost(u64),
+    /// The connection from a peer has ended, and no newer one has come.
+    PeerGone(u64),
     /// Somebody who does not belong here knocked.
     PeerRefused(String),
     /// A request to change the state.
@@ -76,6 +78,8 @@ pub enum Waiter {
 pub struct Pending {
     /// When to give up.
     pub(crate) until: Duration,
+    /// The term in which it was handed to consensus; 0 while it waits here.
+    pub(crate) term: u64,
     /// Where the outcome goes.
     pub(crate) reply: Reply,
 }
@@ -130,6 +134,8 @@ pub struct Run {
     pub(crate) moving: Option<Moving>,
     pub(crate) stopping: Option<(Duration, oneshot::Sender<()>)>,
     pub(crate) role: Option<(Role, u64)>,
+    /// The term of the last entry applied.
+    pub(crate) applied_term: u64,
     /// Since when no leader is known.
     pub(crate) leaderless_since: Option<Duration>,
     /// When this member may publish its attributes again.
@@ -213,6 +219,7 @@ impl Node {
             Event::Peer { from, body } => self.hear(from, body, now),
             Event::PeerUp { id, incarnation, last_index } => self.peer_up(id, incarnation, last_index),
             Event::PeerLost(id) => self.consensus.report_unreachable(id),
+            Event::PeerGone(id) => self.consensus.leader_lost(id),
             Event::PeerRefused(why) => self.shared.note(why),
             Event::Propose { request, payload, reply } => self.take_proposal(request, payload, reply, now),
             Event::Read(reply) => self.take_read(reply, now),
@@ -312,6 +319,7 @@ impl Node {
     fn apply(&mut self, committed: Vec<consensus::Entry>) -> Result<(), FatalError> {
         let now = self.io.clock.now();
         let last = committed.last().map(|entry| entry.index);
+        let term = committed.last().map_or(0, |entry| entry.term);
         for entry in committed {
             let outcome =
                 self.applier.apply(&self.store, &mut self.consensus, entry).map_err(FatalError::Diverged)?;
@@ -326,6 +334,7 @@ impl Node {
         if let Some(last) = last {
             self.consensus.advance_applied(last);
         }
+        self.give_up_lost_proposals(term);
         self.answer_reads(now);
         Ok(())
     }

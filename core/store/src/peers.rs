@@ -226,15 +226,22 @@ impl Door {
             return;
         }
         while let Ok(Some(frame)) = connection.receiver.recv().await {
-            if self.newest.lock().expect("no holder panics").get(&from) != Some(&number) {
+            if !self.is_newest(from, number) {
                 self.io.probe.sometimes("peers: a superseded connection still had frames");
                 return;
             }
-            let Ok(body) = Body::decode(frame) else { return };
+            let Ok(body) = Body::decode(frame) else { break };
             if !self.deliver(Event::Peer { from, body }).await {
                 return;
             }
         }
+        if self.is_newest(from, number) {
+            self.deliver(Event::PeerGone(from)).await;
+        }
+    }
+
+    fn is_newest(&self, from: u64, number: u64) -> bool {
+        self.newest.lock().expect("no holder panics").get(&from) == Some(&number)
     }
 
     /// Reads and judges the first frame.
