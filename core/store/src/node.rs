@@ -124,6 +124,8 @@ pub struct Run {
     pub(crate) incarnations: BTreeMap<u64, u64>,
     pub(crate) next_tick: Duration,
     pub(crate) flushing: bool,
+    /// The last flush found no room; the next is tried with the next tick.
+    pub(crate) state_is_full: bool,
     /// The checkpoint before the last: the log is kept back to it.
     pub(crate) previous_checkpoint: u64,
     pub(crate) last_checkpoint: u64,
@@ -205,6 +207,7 @@ impl Node {
             self.io.probe.sometimes("node: woke after a long pause");
             self.run.next_tick = now + self.config.tick;
         }
+        self.run.state_is_full = false;
         self.persist.retry();
         self.persist.mark_if_idle();
         self.note_leaderless(now);

@@ -7,11 +7,13 @@
 use crate::node::Event;
 use consensus::{Entry, HardState, Message, Output};
 use kernel::inbox::Inbox;
-use kernel::spawn::run_on;
 use kernel::{Bug, Io, Worker};
 use prost::Message as _;
 use std::sync::{Arc, Mutex};
 use wal::{Kind, Record, Wal};
+
+/// Ticks without a write after which the log counts as idle.
+const IDLE_TICKS: u32 = 5;
 
 /// The log and what waits for it.
 pub struct Persist {
@@ -23,6 +25,8 @@ pub struct Persist {
     under_way: Option<Durable>,
     /// Something was saved since the last persist marker.
     unmarked: bool,
+    /// Ticks since the last group was written.
+    idle_ticks: u32,
     /// A marker, a release or a cleared quarantine is under way beside no group.
     chore: bool,
     /// The group that the disk had no room for.
@@ -71,6 +75,7 @@ impl Persist {
             under_way: None,
             // What recovery found counts as persisted, and may have no marker yet.
             unmarked: true,
+            idle_ticks: 0,
             chore: false,
             refused: None,
         }
@@ -119,7 +124,8 @@ impl Persist {
         None
     }
 
-    fn write(&self, records: Vec<Record>, sync: bool) {
+    fn write(&mut self, records: Vec<Record>, sync: bool) {
+        self.idle_ticks = 0;
         let wal = self.wal.clone();
         self.run(move || match wal.lock().expect("no holder panics").save(&records, sync) {
             Ok(()) => Saved::Group,
@@ -128,14 +134,10 @@ impl Persist {
         });
     }
 
+    /// Gives the worker a job, whose outcome goes straight into the loop's inbox: no task in between has to wake up.
     fn run(&self, job: impl FnOnce() -> Saved + Send + 'static) {
         let events = self.events.clone();
-        let done = run_on(&self.worker, job);
-        let report = async move {
-            let saved = done.await.unwrap_or_else(|| Saved::Failed("the log's thread has ended".to_string()));
-            events.push(Event::Saved(saved));
-        };
-        self.io.spawn.spawn("log", Box::pin(report));
+        drop(self.worker.run(Box::new(move || events.push(Event::Saved(job())))));
     }
 
     /// The job has ended: what is durable now, or why the process must end.
@@ -172,9 +174,11 @@ impl Persist {
         }
     }
 
-    /// Writes a persist marker behind a tail that has none, when the log is idle. Called once a tick.
+    /// Writes a persist marker behind a tail that has none, when the log has been idle for a while: while it is in use the next
+    /// record is the marker, and nobody should wait behind one. Called once a tick.
     pub fn mark_if_idle(&mut self) {
-        if self.unmarked && self.is_idle() {
+        self.idle_ticks += 1;
+        if self.unmarked && self.idle_ticks >= IDLE_TICKS && self.is_idle() {
             self.unmarked = false;
             self.do_chore(|wal| wal.mark());
         }

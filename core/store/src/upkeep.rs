@@ -26,16 +26,12 @@ impl Node {
     /// Work that keeps the house small: the state's flushes, the log's old segments, the entries in memory.
     pub(crate) fn maintain(&mut self) {
         if !self.run.flushing
+            && !self.run.state_is_full
             && let Some(flush) = self.store.flush_wanted()
         {
             self.run.flushing = true;
-            let done = run_on(&self.state_worker, move || flush.run());
             let events = self.events.clone();
-            let report = async move {
-                let gone = || Err(mvcc::Error::Stopped);
-                events.push(Event::Flushed(done.await.unwrap_or_else(gone)));
-            };
-            self.io.spawn.spawn("state", Box::pin(report));
+            drop(self.state_worker.run(Box::new(move || events.push(Event::Flushed(flush.run())))));
         }
         if let Some(index) = self.run.release_wanted
             && self.persist.release(index)
@@ -90,6 +86,7 @@ impl Node {
                 Ok(())
             }
             Err(mvcc::Error::Full(_)) => {
+                self.run.state_is_full = true;
                 self.io.probe.sometimes("node: no room for the state");
                 Ok(())
             }
