@@ -22,6 +22,9 @@ pub struct Persist {
     wal: Arc<Mutex<Wal>>,
     events: Inbox<Event>,
     waiting: Group,
+    /// A newer commit index that the log does not have. It is only a hint for recovery, so it travels with the next group that
+    /// is written anyway, instead of a write of its own behind every commit.
+    commit: Option<Record>,
     under_way: Option<Durable>,
     /// Something was saved since the last persist marker.
     unmarked: bool,
@@ -72,6 +75,7 @@ impl Persist {
             wal,
             events,
             waiting: Group::default(),
+            commit: None,
             under_way: None,
             // What recovery found counts as persisted, and may have no marker yet.
             unmarked: true,
@@ -96,7 +100,15 @@ impl Persist {
         let group = &mut self.waiting;
         group.records.extend(mark);
         group.records.extend(output.entries.drain(..).map(entry_record));
-        group.records.extend(output.hard_state.take().map(|state| hard_state_record(&state)));
+        if let Some(state) = output.hard_state.take() {
+            let record = hard_state_record(&state);
+            if output.must_sync {
+                self.commit = None;
+                group.records.push(record);
+            } else {
+                self.commit = Some(record);
+            }
+        }
         group.sync |= output.must_sync;
         group.durable.number = output.number;
         group.durable.messages.append(&mut output.send_after_persist);
@@ -115,6 +127,7 @@ impl Persist {
         if group.records.is_empty() {
             return Some(group.durable);
         }
+        group.records.extend(self.commit.take());
         if self.io.planted.is(Bug::AckBeforeSync) {
             group.sync = false;
         }
