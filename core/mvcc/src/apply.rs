@@ -5,6 +5,7 @@
 
 use crate::Error;
 use crate::command::{Applied, Command, Response};
+use crate::moment::Moment;
 use crate::plan::{Plan, Stop};
 use crate::range::header;
 use crate::state::{Shared, State, Write};
@@ -17,9 +18,6 @@ use kernel::{Bug, KvError};
 
 /// The longest TTL, in seconds.
 const TTL_MOST: i64 = 9_000_000_000;
-
-/// How often a reading transaction gives way to writes.
-const READ_TRIES: usize = 2;
 
 /// What a command comes to besides rows.
 enum Effect {
@@ -78,29 +76,19 @@ fn apply_now(shared: &Shared, index: u64, term: u64, command: &Command) -> Resul
     Ok(Applied { result, revision: state.meta.revision, events })
 }
 
-/// Runs a transaction that only reads. It needs several looks at the state, which must be the same at each: so it is done
-/// again when an entry was applied meanwhile, and the third time entries wait for it.
+/// Runs a transaction that only reads. It needs several looks at the state, all of them at one moment; apply does not wait.
 pub(crate) fn read(shared: &Shared, request: &TxnRequest) -> Result<TxnResponse, KvError> {
-    for _ in 0..READ_TRIES {
-        let before = shared.read().meta.applied;
-        let response = read_once(shared, request);
-        if shared.read().meta.applied == before {
-            return response;
-        }
-        shared.options.probe.sometimes("mvcc: a reading transaction met a write");
-    }
-    let _writer = shared.writer();
-    read_once(shared, request)
-}
-
-fn read_once(shared: &Shared, request: &TxnRequest) -> Result<TxnResponse, KvError> {
-    let mut plan = Plan::new(shared);
-    let response = plan.txn(request).map_err(|stop| match stop {
-        Stop::Refused(error) => error,
-        Stop::Failed(error) => shared.report(&error),
-    })?;
-    assert!(plan.into_writes().is_empty(), "a transaction that writes goes through the log");
-    Ok(response)
+    let read = shared.steadily(|| {
+        let mut plan = Plan::at(shared, Moment::pinned(shared));
+        let response = match plan.txn(request) {
+            Ok(response) => response,
+            Err(Stop::Refused(error)) => return Ok(Err(error)),
+            Err(Stop::Failed(error)) => return Err(error),
+        };
+        assert!(plan.into_writes().is_empty(), "a transaction that writes goes through the log");
+        Ok(Ok(response))
+    });
+    read.unwrap_or_else(|error| Err(shared.report(&error)))
 }
 
 /// Notes an entry that asks nothing of the state.

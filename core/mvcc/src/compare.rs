@@ -1,25 +1,25 @@
-//! Conditions of a transaction, all judged on the state before it.
+//! Conditions of a transaction, all judged on the state before it: at one moment.
 
 use crate::Error;
 use crate::fetch::Spot;
-use crate::index::Span;
-use crate::state::{Shared, State};
-use kernel::KvError;
+use crate::index::{Seen, Span};
+use crate::moment::{Moment, Wish};
+use crate::state::State;
 use kernel::txn::{Compare, CompareResult, CompareTarget, Op, RequestOp, TargetUnion, TxnRequest};
 use kernel::types::KeyValue;
 use std::cmp::Ordering;
 
 /// The branches that a transaction and those inside its chosen branch take, in the order in which they are met.
-pub(crate) fn choose(shared: &Shared, txn: &TxnRequest) -> Result<Vec<bool>, Error> {
+pub(crate) fn choose(moment: &Moment<'_>, txn: &TxnRequest) -> Result<Vec<bool>, Error> {
     let mut path = Vec::new();
-    choose_into(shared, txn, &mut path)?;
+    choose_into(moment, txn, &mut path)?;
     Ok(path)
 }
 
-fn choose_into(shared: &Shared, txn: &TxnRequest, path: &mut Vec<bool>) -> Result<(), Error> {
+fn choose_into(moment: &Moment<'_>, txn: &TxnRequest, path: &mut Vec<bool>) -> Result<(), Error> {
     let mut succeeded = true;
     for condition in &txn.compare {
-        if !holds(shared, condition)? {
+        if !holds(moment, condition)? {
             succeeded = false;
             break;
         }
@@ -27,7 +27,7 @@ fn choose_into(shared: &Shared, txn: &TxnRequest, path: &mut Vec<bool>) -> Resul
     path.push(succeeded);
     for op in branch(txn, succeeded) {
         if let Some(Op::RequestTxn(inner)) = &op.request {
-            choose_into(shared, inner, path)?;
+            choose_into(moment, inner, path)?;
         }
     }
     Ok(())
@@ -40,31 +40,20 @@ pub(crate) fn branch(txn: &TxnRequest, succeeded: bool) -> &[RequestOp] {
 
 /// Whether every key of the condition's range satisfies it. Where there is no key, one that is all zero is judged, except
 /// that no value is ever equal, greater or less than one that is not there.
-fn holds(shared: &Shared, condition: &Compare) -> Result<bool, Error> {
+fn holds(moment: &Moment<'_>, condition: &Compare) -> Result<bool, Error> {
     let by_value = condition.target == CompareTarget::Value as i32;
-    let (_, kvs) =
-        shared.fetch(|state| Ok(((), candidates(state, condition, by_value))))?.map_err(never_refused)?;
+    let pick = |state: &State, key: &[u8], seen: Seen| {
+        Some(match seen.newest {
+            Some(newest) if !by_value => Spot::Known(state.known(key, newest)),
+            _ => state.spot(seen.at),
+        })
+    };
+    let span = Span::new(&condition.key, &condition.range_end);
+    let (_, kvs) = moment.collect(&Wish { span, at: moment.revision, enough: usize::MAX, pick })?;
     if kvs.is_empty() {
         return Ok(!by_value && satisfies(condition, &KeyValue::default()));
     }
     Ok(kvs.iter().all(|kv| satisfies(condition, kv)))
-}
-
-fn candidates(state: &State, condition: &Compare, by_value: bool) -> Vec<Spot> {
-    let span = Span::new(&condition.key, &condition.range_end);
-    let existing = state.index.existing(span);
-    existing
-        .map(
-            |(key, newest)| {
-                if by_value { state.spot(newest.at) } else { Spot::Known(state.known(key, newest)) }
-            },
-        )
-        .collect()
-}
-
-/// For picks that always succeed.
-pub(crate) fn never_refused(error: KvError) -> Error {
-    Error::Damaged(format!("a read of the newest revision was refused: {error}"))
 }
 
 /// A side that was left out counts as zero, and a relation or target that does not exist as satisfied and equal: as etcd does.

@@ -30,10 +30,7 @@ impl fmt::Display for Error {
                 write!(f, "no room for the state file: {error}: free space in the data directory")
             }
             Error::Damaged(what) => {
-                write!(
-                    f,
-                    "the state file is damaged: {what}: remove the member's state, it is fetched from its peers"
-                )
+                write!(f, "the state file is damaged: {what}")
             }
             Error::BadSnapshot(what) => write!(f, "a snapshot was refused: {what}"),
             Error::Version(what) => write!(f, "the state file cannot be read: {what}"),

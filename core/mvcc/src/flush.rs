@@ -8,7 +8,7 @@
 
 use crate::Error;
 use crate::file::{Meta, ROWS, StateFile, save_leases, save_meta};
-use crate::overlay::Part;
+use crate::overlay::{self, Part};
 use crate::revision::Revision;
 use crate::state::{Shared, State};
 use kernel::Open;
@@ -47,7 +47,8 @@ pub(crate) fn take(shared: &Arc<Shared>, always: bool) -> Option<Flush> {
     }
     let state = &mut *state;
     let mut dropped = Vec::new();
-    let pruned = state.index.prune(PRUNE_MOST, &mut dropped);
+    let held_back = shared.pins.hold_back(state.meta.compacted);
+    let pruned = !held_back && state.index.prune(PRUNE_MOST, &mut dropped);
     state.doomed.extend(dropped);
     let doomed: Vec<_> = state.doomed.drain(..state.doomed.len().min(REMOVE_MOST)).collect();
     if pruned && state.doomed.is_empty() {
@@ -69,9 +70,11 @@ pub(crate) fn take(shared: &Arc<Shared>, always: bool) -> Option<Flush> {
 fn worthwhile(shared: &Shared, always: bool, state: &State) -> bool {
     let behind = state.overlay.bytes() + LEASE_COST * state.leases.unsaved().len();
     let budget = usize::try_from(shared.options.checkpoint_bytes).unwrap_or(usize::MAX);
-    let compacting = state.meta.removed < state.meta.compacted;
+    // While a reader needs what compaction drops there is nothing to be done for it.
+    let compacting = state.meta.removed < state.meta.compacted
+        && !(state.doomed.is_empty() && shared.pins.hold_back(state.meta.compacted));
     let wanted = behind >= budget.min(shared.options.overlay_bytes / 2).max(1) || compacting;
-    let changed = state.checkpointed < state.meta.applied || state.removed < state.meta.compacted;
+    let changed = state.checkpointed < state.meta.applied || compacting;
     !state.flushing && (wanted || always && changed)
 }
 
@@ -98,8 +101,9 @@ impl Flush {
             Err(error) => return Err(error),
         };
         self.saved = true;
+        let bytes = self.parts.iter().map(|part| overlay::cost(part)).sum();
         let mut state = shared.write();
-        state.overlay.release(self.parts.len());
+        state.overlay.release(self.parts.len(), bytes);
         state.leases.saved(&self.leases);
         state.checkpointed = self.meta.applied;
         state.removed = self.meta.removed;

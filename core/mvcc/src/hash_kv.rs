@@ -8,7 +8,9 @@
 
 use crate::Error;
 use crate::file::{StateFile, scan_rows};
-use crate::overlay::Part;
+use crate::index::Span;
+use crate::moment::{Moment, SLICE_KEYS, Walk};
+use crate::overlay::{Part, rows_from};
 use crate::revision::Revision;
 use crate::row::Row;
 use crate::state::{Shared, State};
@@ -36,9 +38,9 @@ pub(crate) struct Pinned {
 }
 
 impl State {
-    /// Pins every row.
+    /// Pins every row. [`Shared::prepare_to_hold`] comes before.
     pub fn pin(&self) -> Result<Pinned, Error> {
-        let (view, parts) = (self.file.read()?, self.overlay.hold());
+        let (view, parts) = (self.file.read()?, self.overlay.hold(Revision::default()));
         Ok(Pinned { view, parts, first_in_memory: self.overlay.first(), _file: self.file.clone() })
     }
 }
@@ -59,7 +61,7 @@ impl Pinned {
             Ok(more)
         })?;
         for part in &self.parts {
-            for (at, row) in &part[part.partition_point(|(at, _)| *at < from)..] {
+            for (at, row) in rows_from(part, from) {
                 if !more {
                     return Ok(());
                 }
@@ -73,13 +75,17 @@ impl Pinned {
 /// See [`Store::hash_kv`](crate::Store::hash_kv).
 pub(crate) fn hash_kv(shared: &Shared, revision: i64) -> Result<HashKv, KvError> {
     let hashed = shared.steadily(|| {
-        let (hash_revision, compact_revision, kept, pinned) = {
-            let state = shared.read();
-            match state.readable(revision) {
-                Ok(at) => (at, state.meta.compacted, kept(&state, at), state.pin()?),
-                Err(refused) => return Ok(Err(refused)),
-            }
+        shared.prepare_to_hold();
+        let (moment, state) = Moment::begin(shared);
+        let (hash_revision, compact_revision) = match moment.readable(revision) {
+            Ok(at) => (at, moment.compacted),
+            Err(refused) => return Ok(Err(refused)),
         };
+        let pinned = state.pin()?;
+        moment.pause(state);
+        let kept = kept(&moment, hash_revision)?;
+        // The rows are pinned by themselves: compaction need not wait for the hash.
+        drop(moment);
         let mut hash = crc32c::crc32c(b"key");
         pinned.scan(Revision::default(), |at, row| {
             if at.main > hash_revision {
@@ -96,15 +102,31 @@ pub(crate) fn hash_kv(shared: &Shared, revision: i64) -> Result<HashKv, KvError>
 }
 
 /// The rows at or before the compacted revision that count, sorted.
-fn kept(state: &State, at: i64) -> Vec<Revision> {
-    let compacted = state.meta.compacted;
-    let mut kept: Vec<_> = state.index.kept(at).collect();
-    if kept.is_empty() {
-        kept = state.index.kept(compacted).collect();
+fn kept(moment: &Moment<'_>, at: i64) -> Result<Vec<Revision>, Error> {
+    let (mut kept, any) = visible(moment, at)?;
+    if !any {
+        kept = visible(moment, moment.compacted)?.0;
     }
-    kept.retain(|row| row.main <= compacted);
     kept.sort_unstable();
-    kept
+    Ok(kept)
+}
+
+/// The rows visible at `at` that lie at or before the compacted revision, and whether any is visible at all.
+fn visible(moment: &Moment<'_>, at: i64) -> Result<(Vec<Revision>, bool), Error> {
+    let (mut rows, mut any) = (Vec::new(), false);
+    let mut walk = Walk::new(Span::everything(), at);
+    loop {
+        rows.reserve(SLICE_KEYS);
+        let state = moment.resume()?;
+        let ended = walk.step(&state, SLICE_KEYS, |_, seen| {
+            any = true;
+            rows.extend((seen.at.main <= moment.compacted).then_some(seen.at));
+        });
+        moment.pause(state);
+        if ended {
+            return Ok((rows, any));
+        }
+    }
 }
 
 fn fold(hash: u32, at: Revision, row: &Row) -> u32 {

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::file::scan_rows;
+use crate::overlay::rows_from;
 use crate::revision::Revision;
 use crate::row::Row;
 use crate::state::Shared;
@@ -56,7 +57,8 @@ fn gather(
 ) -> Result<Result<Vec<(i64, Vec<Event>)>, HistoryError>, Error> {
     let mut gathered = Gathered { limit, bytes: 0, revisions: Vec::new() };
     let from = Revision::first(from.max(1));
-    let (in_memory, view) = {
+    shared.prepare_to_hold();
+    let (held, view) = {
         let state = shared.read();
         if from.main < state.meta.compacted {
             return Ok(Err(HistoryError::Compacted(state.meta.compacted)));
@@ -66,30 +68,21 @@ fn gather(
             Some(first) if first <= from => None,
             _ => Some((state.file.clone(), state.file.read()?, first)),
         };
-        let mut recent = Gathered { limit, bytes: 0, revisions: Vec::new() };
-        let _ = state.overlay.rows_from(from).all(|(at, row)| recent.add(*at, row));
-        (recent, view)
-    };
-    let Some((_file, view, first)) = view else {
-        return Ok(Ok(in_memory.revisions));
+        (state.overlay.hold(from), view)
     };
     let mut all = true;
-    scan_rows(&view, from, |at, row| {
-        // What the overlay had when it was looked at is taken from there.
-        if first.is_some_and(|first| at >= first) {
-            return Ok(false);
-        }
-        all = gathered.add(at, &row);
-        Ok(all)
-    })?;
-    if all {
-        for (main, events) in in_memory.revisions {
-            if gathered.bytes >= limit && !gathered.revisions.is_empty() {
-                break;
+    if let Some((_file, view, first)) = view {
+        scan_rows(&view, from, |at, row| {
+            // What the overlay had when it was looked at is taken from there.
+            if first.is_some_and(|first| at >= first) {
+                return Ok(false);
             }
-            gathered.revisions.push((main, events));
-        }
+            all = gathered.add(at, &row);
+            Ok(all)
+        })?;
     }
+    let mut in_memory = held.iter().flat_map(|part| rows_from(part, from));
+    let _ = all && in_memory.all(|(at, row)| gathered.add(*at, row));
     Ok(Ok(gathered.revisions))
 }
 

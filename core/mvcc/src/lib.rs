@@ -28,10 +28,12 @@ mod index;
 mod leases;
 mod options;
 mod overlay;
+mod pins;
 mod revision;
 mod row;
 
 mod fetch;
+mod moment;
 mod state;
 
 mod apply;

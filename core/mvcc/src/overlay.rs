@@ -8,7 +8,10 @@ use crate::revision::Revision;
 use crate::row::Row;
 use std::sync::Arc;
 
-/// Rows in order of revision.
+/// Rows that the open part may hold when somebody wants to hold all rows: they are copied one by one.
+pub(crate) const OPEN_MOST: usize = 1_000;
+
+/// Rows in order of revision. A sealed part is never empty.
 pub(crate) type Part = Vec<(Revision, Row)>;
 
 /// See the head of the file.
@@ -34,14 +37,14 @@ impl Overlay {
 
     /// The row at `at`, if it is here.
     pub fn get(&self, at: Revision) -> Option<&Row> {
-        let parts = std::iter::once(&self.open).chain(self.sealed.iter().rev().map(|part| &**part));
-        for part in parts {
-            if part.first().is_some_and(|(first, _)| *first <= at) {
-                let found = part.binary_search_by_key(&at, |(revision, _)| *revision).ok()?;
-                return Some(&part[found].1);
-            }
-        }
-        None
+        let part = if self.open.first().is_some_and(|(first, _)| *first <= at) {
+            &self.open
+        } else {
+            let after = self.sealed.partition_point(|part| part[0].0 <= at);
+            &self.sealed[after.checked_sub(1)?]
+        };
+        let found = part.binary_search_by_key(&at, |(revision, _)| *revision).ok()?;
+        Some(&part[found].1)
     }
 
     /// All rows as shared parts, oldest first.
@@ -52,34 +55,48 @@ impl Overlay {
         self.sealed.clone()
     }
 
-    /// The rows from `from` on, in order.
-    pub fn rows_from(&self, from: Revision) -> impl Iterator<Item = &(Revision, Row)> + '_ {
-        let parts = self.sealed.iter().map(|part| &**part).chain(std::iter::once(&self.open));
-        parts.flat_map(move |part| &part[part.partition_point(|(at, _)| *at < from)..])
-    }
-
     /// The first row's revision.
     pub fn first(&self) -> Option<Revision> {
         let part = self.sealed.first().map_or(&self.open, |part| part);
         part.first().map(|(at, _)| *at)
     }
 
-    /// All rows, held in memory for as long as the caller wants.
-    pub fn hold(&self) -> Vec<Arc<Part>> {
-        let mut parts = self.sealed.clone();
-        parts.push(Arc::new(self.open.clone()));
+    /// Rows in the open part.
+    pub fn open_rows(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The rows from `from` on, held in memory for as long as the caller wants. Of sealed parts, whole parts.
+    pub fn hold(&self, from: Revision) -> Vec<Arc<Part>> {
+        let before = self.sealed.partition_point(|part| part.last().is_some_and(|(last, _)| *last < from));
+        let mut parts = self.sealed[before..].to_vec();
+        parts.push(Arc::new(rows_from(&self.open, from).to_vec()));
         parts
     }
 
-    /// Drops the `count` oldest parts, which redb now has.
-    pub fn release(&mut self, count: usize) {
-        for part in self.sealed.drain(..count) {
-            self.bytes -= part.iter().map(|(_, row)| row.cost()).sum::<usize>();
-        }
+    /// Drops the `count` oldest parts, which redb now has, and which take `bytes`. Whoever took them still holds them, so no
+    /// memory is given back here.
+    pub fn release(&mut self, count: usize, bytes: usize) {
+        self.sealed.drain(..count);
+        self.bytes -= bytes;
+        debug_assert_eq!(
+            self.bytes,
+            self.sealed.iter().map(|part| cost(part)).sum::<usize>() + cost(&self.open)
+        );
     }
 
     /// What the rows take in memory.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
+}
+
+/// The rows of `part` from `from` on.
+pub(crate) fn rows_from(part: &[(Revision, Row)], from: Revision) -> &[(Revision, Row)] {
+    &part[part.partition_point(|(at, _)| *at < from)..]
+}
+
+/// What the rows of `part` take in memory.
+pub(crate) fn cost(part: &[(Revision, Row)]) -> usize {
+    part.iter().map(|(_, row)| row.cost()).sum()
 }

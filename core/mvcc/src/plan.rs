@@ -7,8 +7,9 @@
 use crate::Error;
 use crate::compare::{branch, choose};
 use crate::fetch::Spot;
-use crate::index::{Newest, Span};
-use crate::range::{Picked, Picking, Query, existing, header};
+use crate::index::Span;
+use crate::moment::Moment;
+use crate::range::{Picking, Query, existing, header};
 use crate::revision::Revision;
 use crate::row::Row;
 use crate::state::{Change, Shared, State, Write};
@@ -39,21 +40,25 @@ impl From<Error> for Stop {
     }
 }
 
-/// See the head of the file. The writer's lock must be held while one exists.
+/// See the head of the file. The writer's lock must be held while one exists that writes.
 pub(crate) struct Plan<'a> {
     shared: &'a Shared,
-    /// The revision before the command.
-    base: i64,
+    /// The state before the command.
+    before: Moment<'a>,
     writes: Vec<Write>,
     /// Where each written key is in `writes`.
     written: BTreeMap<Bytes, usize>,
 }
 
 impl<'a> Plan<'a> {
-    /// A plan on the present state.
+    /// A plan on the present state, for the holder of the writer's lock: nobody else changes what the state means.
     pub fn new(shared: &'a Shared) -> Self {
-        let base = shared.read().meta.revision;
-        Plan { shared, base, writes: Vec::new(), written: BTreeMap::new() }
+        Self::at(shared, Moment::begin(shared).0)
+    }
+
+    /// A plan on the state at a moment that stays readable.
+    pub fn at(shared: &'a Shared, before: Moment<'a>) -> Self {
+        Plan { shared, before, writes: Vec::new(), written: BTreeMap::new() }
     }
 
     /// The rows to be written.
@@ -63,7 +68,7 @@ impl<'a> Plan<'a> {
 
     /// The revision that a reader inside the command is at.
     pub fn revision(&self) -> i64 {
-        self.base + i64::from(!self.writes.is_empty())
+        self.before.revision + i64::from(!self.writes.is_empty())
     }
 
     /// Plans a put.
@@ -82,7 +87,7 @@ impl<'a> Plan<'a> {
         if newest.is_none() && (request.ignore_value || request.ignore_lease) {
             return Err(KvError::key_not_found().into());
         }
-        let main = self.base + 1;
+        let main = self.before.revision + 1;
         let kv = KeyValue {
             key: Bytes::copy_from_slice(&request.key),
             create_revision: newest.map_or(main, |newest| newest.created),
@@ -131,24 +136,24 @@ impl<'a> Plan<'a> {
     /// Reads, seeing what the plan has written so far.
     pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse, Stop> {
         let query = Query::new(request)?;
-        let at_newest = request.revision <= 0;
-        let (picked, kvs) = self.shared.fetch(|state| {
-            if at_newest && !self.writes.is_empty() {
-                return Ok(self.pick(state, &query));
-            }
-            query.pick(state)
-        })??;
-        Ok(query.answer(picked, kvs, self.revision()))
+        if request.revision <= 0 && !self.writes.is_empty() {
+            let (count, kvs) = self.shared.fetch(|state| Ok(self.pick(state, &query)))??;
+            return Ok(query.answer(count, kvs, self.revision()));
+        }
+        let at = self.before.readable(request.revision)?;
+        let mut response = query.run(&self.before, None, at)?;
+        response.header = Some(header(self.revision()));
+        Ok(response)
     }
 
     /// The candidates of a range at the newest revision, with the plan's writes in their places.
-    fn pick(&self, state: &State, query: &Query<'_>) -> (Picked, Vec<Spot>) {
-        let main = self.base + 1;
+    fn pick(&self, state: &State, query: &Query<'_>) -> (i64, Vec<Spot>) {
+        let main = self.before.revision + 1;
         let mut picking = Picking::new(query);
         let mut written = self.written_in(query.span()).peekable();
         let add_written = |picking: &mut Picking<'_, '_>, write: &Write| {
             if !write.row.is_tombstone() {
-                picking.add(Revision::first(main), || Spot::Here(write.row.clone()));
+                picking.add_own(Revision::first(main), &write.row);
             }
         };
         for (key, newest) in state.index.existing(query.span()) {
@@ -157,20 +162,16 @@ impl<'a> Plan<'a> {
             }
             match written.next_if(|(own, _)| own[..] == key[..]) {
                 Some((_, write)) => add_written(&mut picking, write),
-                None => picking.add(newest.at, || self.committed_spot(state, query, key, newest)),
+                None => picking.add_existing(state, key, newest),
             }
         }
         written.for_each(|(_, write)| add_written(&mut picking, write));
         picking.done()
     }
 
-    fn committed_spot(&self, state: &State, query: &Query<'_>, key: &[u8], newest: Newest) -> Spot {
-        if query.needs_no_rows(true) { Spot::Known(state.known(key, newest)) } else { state.spot(newest.at) }
-    }
-
     /// Plans a transaction.
     pub fn txn(&mut self, request: &TxnRequest) -> Result<TxnResponse, Stop> {
-        let path = choose(self.shared, request)?;
+        let path = choose(&self.before, request)?;
         let mut response = self.run_branch(request, &mut path.into_iter())?;
         response.header = Some(header(self.revision()));
         Ok(response)
@@ -207,7 +208,7 @@ impl<'a> Plan<'a> {
 
     fn next(&self) -> Revision {
         let sub = u32::try_from(self.writes.len()).expect("a request is smaller than 4 GiB");
-        Revision { main: self.base + 1, sub }
+        Revision { main: self.before.revision + 1, sub }
     }
 
     fn write(&mut self, key: Bytes, row: Row, change: Change) -> Result<(), Stop> {

@@ -1,12 +1,15 @@
 //! Ranges: which keys, in which order, how many.
 //!
 //! What can be decided from the index is: the count, the bounds on the mod revision, a limit on an unsorted range, and
-//! everything of a range at the newest revision that wants no values. Only rows that are left then are fetched. The limit
+//! all but the values of keys that have not changed since. Only rows that are left then are fetched. The limit
 //! comes last when there is a sort order or another filter, so that it cuts what the client sees, not what was looked at.
 
+use crate::Error;
 use crate::fetch::Spot;
-use crate::index::{Newest, Span};
+use crate::index::{Newest, Seen, Span};
+use crate::moment::{Locked, Moment, Wish};
 use crate::revision::Revision;
+use crate::row::Row;
 use crate::state::State;
 use bytes::Bytes;
 use kernel::KvError;
@@ -18,12 +21,6 @@ pub(crate) struct Query<'a> {
     request: &'a RangeRequest,
     order: SortOrder,
     target: SortTarget,
-}
-
-/// Candidates of a range.
-#[derive(Default)]
-pub(crate) struct Picked {
-    count: i64,
 }
 
 impl<'a> Query<'a> {
@@ -43,34 +40,49 @@ impl<'a> Query<'a> {
         Span::new(&self.request.key, &self.request.range_end)
     }
 
-    /// Candidates in `state`, as seen at `request.revision`.
-    pub fn pick(&self, state: &State) -> Result<(Picked, Vec<Spot>), KvError> {
-        let at = state.readable(self.request.revision)?;
-        let mut picking = Picking::new(self);
-        if self.needs_no_rows(at == state.meta.revision) {
-            for (key, newest) in state.index.existing(self.span()) {
-                picking.add(newest.at, || Spot::Known(state.known(key, newest)));
-            }
-        } else {
-            for (_, row) in state.index.visible(self.span(), at) {
-                picking.add(row, || state.spot(row));
-            }
-        }
-        Ok(picking.done())
+    /// The answer, of the keys as they are seen at `at`, which is readable at `moment`. Takes up the lock if it is given.
+    pub fn run(
+        &self,
+        moment: &Moment<'a>,
+        state: Option<Locked<'a>>,
+        at: i64,
+    ) -> Result<RangeResponse, Error> {
+        let pick = |state: &State, key: &[u8], seen: Seen| {
+            self.wants_row(seen.at).then(|| self.spot(state, key, seen))
+        };
+        let wish = Wish { span: self.span(), at, enough: self.enough(), pick };
+        let (count, kvs) = match state {
+            Some(state) => moment.collect_from(state, &wish)?,
+            None => moment.collect(&wish)?,
+        };
+        Ok(self.answer(count, kvs, moment.revision))
     }
 
-    /// Whether rows need not be fetched for the answer.
-    pub fn needs_no_rows(&self, at_newest: bool) -> bool {
-        at_newest && self.request.keys_only && self.target != SortTarget::Value
+    /// Where to get what the answer shows of a key.
+    fn spot(&self, state: &State, key: &[u8], seen: Seen) -> Spot {
+        match seen.newest {
+            Some(newest) if self.needs_no_rows() => Spot::Known(state.known(key, newest)),
+            _ => state.spot(seen.at),
+        }
+    }
+
+    /// Whether what the index knows is enough for the answer.
+    fn needs_no_rows(&self) -> bool {
+        self.request.keys_only && self.target != SortTarget::Value
     }
 
     /// How many candidates are enough, when the limit may come first.
-    fn enough(&self) -> Option<usize> {
+    fn enough(&self) -> usize {
         let r = self.request;
+        if r.count_only {
+            return 0;
+        }
         let plain = self.order == SortOrder::None && r.min_create_revision == 0 && r.max_create_revision == 0;
-        let limit = usize::try_from(r.limit).ok().filter(|limit| *limit > 0)?;
-        // One more tells whether the limit cut something off.
-        plain.then_some(limit.saturating_add(1))
+        match usize::try_from(r.limit) {
+            // One more tells whether the limit cut something off.
+            Ok(limit) if plain && limit > 0 => limit.saturating_add(1),
+            _ => usize::MAX,
+        }
     }
 
     fn wants_row(&self, at: Revision) -> bool {
@@ -86,7 +98,7 @@ impl<'a> Query<'a> {
     }
 
     /// Makes the answer of the candidates, in order of their keys.
-    pub fn answer(&self, picked: Picked, mut kvs: Vec<KeyValue>, revision: i64) -> RangeResponse {
+    pub fn answer(&self, count: i64, mut kvs: Vec<KeyValue>, revision: i64) -> RangeResponse {
         kvs.retain(|kv| self.wants(kv));
         if self.order != SortOrder::None {
             // Stable: equals stay in the order of their keys.
@@ -103,7 +115,7 @@ impl<'a> Query<'a> {
         if self.request.keys_only {
             kvs.iter_mut().for_each(|kv| kv.value = Bytes::new());
         }
-        RangeResponse { header: Some(header(revision)), kvs, more, count: picked.count }
+        RangeResponse { header: Some(header(revision)), kvs, more, count }
     }
 }
 
@@ -122,7 +134,7 @@ fn compare(target: SortTarget, a: &KeyValue, b: &KeyValue) -> Ordering {
     }
 }
 
-/// Collects candidates in key order.
+/// Collects candidates in key order, for who has rows of his own to put between those of the state.
 pub(crate) struct Picking<'q, 'a> {
     query: &'q Query<'a>,
     enough: usize,
@@ -132,20 +144,31 @@ pub(crate) struct Picking<'q, 'a> {
 
 impl<'q, 'a> Picking<'q, 'a> {
     pub fn new(query: &'q Query<'a>) -> Self {
-        let enough = if query.request.count_only { 0 } else { query.enough().unwrap_or(usize::MAX) };
-        Picking { query, enough, spots: Vec::new(), count: 0 }
+        Picking { query, enough: query.enough(), spots: Vec::new(), count: 0 }
     }
 
     /// Counts a key, and keeps its row if it may be in the answer.
-    pub fn add(&mut self, at: Revision, spot: impl FnOnce() -> Spot) {
+    fn add(&mut self, at: Revision, spot: impl FnOnce() -> Spot) {
         self.count += 1;
         if self.spots.len() < self.enough && self.query.wants_row(at) {
             self.spots.push(spot());
         }
     }
 
-    pub fn done(self) -> (Picked, Vec<Spot>) {
-        (Picked { count: self.count }, self.spots)
+    /// Adds a row that is not part of the state yet.
+    pub fn add_own(&mut self, at: Revision, row: &Row) {
+        self.add(at, || Spot::Here(row.clone()));
+    }
+
+    /// Adds an existing key.
+    pub fn add_existing(&mut self, state: &State, key: &[u8], newest: Newest) {
+        let query = self.query;
+        self.add(newest.at, || query.spot(state, key, Seen { at: newest.at, newest: Some(newest) }));
+    }
+
+    /// How many there were, and which are left.
+    pub fn done(self) -> (i64, Vec<Spot>) {
+        (self.count, self.spots)
     }
 }
 

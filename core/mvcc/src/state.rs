@@ -2,9 +2,9 @@
 //!
 //! Who may do what: commands are applied by one caller at a time (the `writer` lock), who alone changes what the state *means*.
 //! Flushes only change where rows *are*: they leave the overlay when the file has them. Readers take the state lock for as
-//! long as it takes to say which rows they want and to begin a redb read transaction (which waits for nobody), and fetch
-//! what is not in memory after they let go: a row that leaves the overlay meanwhile is in the transaction's view,
-//! because it was committed before it left.
+//! long as it takes to say which rows they want (in slices, see `moment`) and to begin a redb read transaction (which waits for
+//! nobody), and fetch what is not in memory after they let go: a row that leaves the overlay meanwhile is in the
+//! transaction's view, because it was committed before it left.
 
 use crate::Error;
 use crate::file::{self, Meta, NEVER, StateFile};
@@ -12,7 +12,8 @@ use crate::hash::{Effect, fold_effect, fold_row};
 use crate::index::{Index, Newest};
 use crate::leases::Leases;
 use crate::options::Options;
-use crate::overlay::Overlay;
+use crate::overlay::{OPEN_MOST, Overlay};
+use crate::pins::Pins;
 use crate::revision::Revision;
 use crate::row::Row;
 use bytes::Bytes;
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     /// Held while a flush runs. Taken before the state lock, and by nobody who holds it.
     flush: Mutex<()>,
     damage: Mutex<Option<String>>,
+    /// What readers that look more than once still need. Taken under the state lock, or without it.
+    pub pins: Pins,
 }
 
 /// See the head of the file.
@@ -163,17 +166,7 @@ impl State {
         self.meta.state_hash = fold_effect(self.meta.state_hash, Effect::Compact, revision, 0);
     }
 
-    /// The revision to read at for a request that names `revision` (0 or less: the newest).
-    pub fn readable(&self, revision: i64) -> Result<i64, KvError> {
-        match revision {
-            ..=0 => Ok(self.meta.revision),
-            _ if revision > self.meta.revision => Err(KvError::future_revision()),
-            _ if revision < self.meta.compacted => Err(KvError::compacted()),
-            _ => Ok(revision),
-        }
-    }
-
-    /// What is known of an existing key without its value: all but a range's `value`.
+    /// What is known of an existing key without reading its row: all but the value.
     pub fn known(&self, key: &[u8], newest: Newest) -> KeyValue {
         KeyValue {
             key: Bytes::copy_from_slice(key),
@@ -196,6 +189,7 @@ impl Shared {
             state: RwLock::new(state),
             flush: Mutex::new(()),
             damage: Mutex::new(None),
+            pins: Pins::default(),
         }
     }
 
@@ -234,6 +228,13 @@ impl Shared {
 
     pub fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().expect("no holder panics")
+    }
+
+    /// Makes sure that holding all rows in memory takes little time: call it before the lock under which they are held.
+    pub fn prepare_to_hold(&self) {
+        if self.read().overlay.open_rows() > OPEN_MOST {
+            self.write().overlay.seal();
+        }
     }
 
     /// What was found damaged first.

@@ -6,6 +6,7 @@ use crate::file::StateFile;
 use crate::flush::{self, Flush};
 use crate::hash_kv::{HashKv, hash_kv};
 use crate::history::{self, HistoryError};
+use crate::moment::Moment;
 use crate::options::Options;
 use crate::range::Query;
 use crate::state::{Shared, State};
@@ -110,12 +111,14 @@ impl Store {
     /// Reads a range.
     pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse, KvError> {
         let query = Query::new(request)?;
-        let pick = |state: &State| {
-            let (picked, spots) = query.pick(state)?;
-            Ok(((picked, state.meta.revision), spots))
-        };
-        let ((picked, revision), kvs) = self.shared.fetch_for_client(pick)?;
-        Ok(query.answer(picked, kvs, revision))
+        let read = self.shared.steadily(|| {
+            let (moment, state) = Moment::begin(&self.shared);
+            match moment.readable(request.revision) {
+                Ok(at) => query.run(&moment, Some(state), at).map(Ok),
+                Err(refused) => Ok(Err(refused)),
+            }
+        });
+        read.unwrap_or_else(|error| Err(self.shared.report(&error)))
     }
 
     /// Runs a transaction that writes nothing, whole at one revision.
@@ -141,9 +144,12 @@ impl Store {
 
     /// Lease `id`, if it is there.
     pub fn lease(&self, id: i64) -> Option<Lease> {
-        let state = self.shared.read();
-        let (ttl, keys) = state.leases.get(id)?;
-        Some(Lease { ttl, keys: keys.map(|key| Bytes::copy_from_slice(key)).collect() })
+        let (ttl, keys): (_, Vec<_>) = {
+            let state = self.shared.read();
+            let (ttl, keys) = state.leases.get(id)?;
+            (ttl, keys.cloned().collect())
+        };
+        Some(Lease { ttl, keys: keys.iter().map(|key| Bytes::copy_from_slice(key)).collect() })
     }
 
     /// etcd's digest of history up to `revision` (0: the newest). Reads every row.

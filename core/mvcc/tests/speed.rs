@@ -45,6 +45,45 @@ fn apply_and_read() {
     });
     next(&store, &compact(store.revision())).result.unwrap();
     timed("compaction of 200000 rows, all", 1, |_| settle(&store));
+    apply_beside_a_reader(&store);
     drop(store);
     timed("open, 200000 rows", 1, |_| drop(open(&disk)));
+}
+
+/// How long a put takes by the clock on the wall while another thread counts all keys again and again.
+#[expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "waiting does not show in processor time"
+)]
+fn apply_beside_a_reader(store: &mvcc::Store) {
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let (mut waits, mut counts) = (Vec::new(), 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let request = kernel::types::RangeRequest { count_only: true, ..all() };
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                black_box(store.range(&request).unwrap());
+                counts += 1;
+            }
+        });
+        for n in 0..20_000 {
+            let begun = std::time::Instant::now();
+            next(store, &put(&format!("key/{:012}", n * 7919 % 200_000), "v"));
+            waits.push(begun.elapsed().as_micros());
+            if n % 100 == 0 {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    waits.sort_unstable();
+    let at = |part: usize| waits[waits.len() * part / 1_000 - 1];
+    println!(
+        "put beside {counts} counts of 200000 keys: p50 {} p99 {} p99.9 {} max {} us",
+        at(500),
+        at(990),
+        at(999),
+        at(1_000)
+    );
 }

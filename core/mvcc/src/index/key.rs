@@ -13,6 +13,15 @@ pub(crate) struct Newest {
     pub version: i64,
 }
 
+/// A key as a read at some revision sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// The row.
+    pub at: Revision,
+    /// What is known of it, if it is the key's newest.
+    pub newest: Option<Newest>,
+}
+
 /// A row, and whether it is a delete.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
@@ -95,6 +104,12 @@ impl History {
             }
         };
         (!mark.deleted).then(|| mark.revision())
+    }
+
+    /// The same, with what is known of the row.
+    pub fn seen(&self, main: i64) -> Option<Seen> {
+        let at = self.at(main)?;
+        Some(Seen { at, newest: self.newest().filter(|newest| newest.at == at) })
     }
 
     /// Forgets the rows that a compaction at `main` drops, adding them to `dropped`.

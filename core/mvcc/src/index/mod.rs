@@ -22,7 +22,7 @@ use std::collections::VecDeque;
 use std::ops::Bound;
 use std::sync::Arc;
 
-pub(crate) use key::Newest;
+pub(crate) use key::{Newest, Seen};
 
 /// The keys of one range, as a request writes it.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,11 @@ impl<'a> Span<'a> {
     /// `end` empty: `key` alone. `\0`: every key from `key`. Otherwise the first key beyond.
     pub fn new(key: &'a [u8], end: &'a [u8]) -> Self {
         Span { key, end }
+    }
+
+    /// Every key.
+    pub fn everything() -> Self {
+        Span::new(&[], &[0])
     }
 
     /// The span as bounds, or `None` when it can hold nothing.
@@ -107,27 +112,36 @@ impl Index {
         self.keys.get(key).and_then(|history| history.at(main))
     }
 
-    /// Rows that a read of `span` at `main` sees, by key.
-    pub fn visible<'a>(
-        &'a self,
-        span: Span<'a>,
+    /// Calls `each` for the keys of `span` behind `after` that a read at `main` sees. Looks at no more than `most` keys; the
+    /// last one if there may be more.
+    pub fn slice(
+        &self,
+        span: Span<'_>,
+        after: Option<&Arc<[u8]>>,
         main: i64,
-    ) -> impl Iterator<Item = (&'a Arc<[u8]>, Revision)> + 'a {
-        self.histories(span).filter_map(move |(key, history)| Some((key, history.at(main)?)))
+        most: usize,
+        mut each: impl FnMut(&Arc<[u8]>, Seen),
+    ) -> Option<Arc<[u8]>> {
+        assert!(most > 0, "a slice makes headway");
+        let (first, last) = span.bounds()?;
+        let first = after.map_or(first, |key| Bound::Excluded(&key[..]));
+        let mut looked = 0;
+        for (key, history) in self.keys.range::<[u8], _>((first, last)) {
+            if let Some(seen) = history.seen(main) {
+                each(key, seen);
+            }
+            looked += 1;
+            if looked == most {
+                return Some(key.clone());
+            }
+        }
+        None
     }
 
     /// The existing keys of `span` with what is known of their newest rows.
     pub fn existing<'a>(&'a self, span: Span<'a>) -> impl Iterator<Item = (&'a Arc<[u8]>, Newest)> + 'a {
-        self.histories(span).filter_map(|(key, history)| Some((key, history.newest()?)))
-    }
-
-    fn histories<'a>(&'a self, span: Span<'a>) -> impl Iterator<Item = (&'a Arc<[u8]>, &'a History)> + 'a {
-        span.bounds().into_iter().flat_map(|bounds| self.keys.range::<[u8], _>(bounds))
-    }
-
-    /// The live rows of all keys at `main`: what HashKV calls the keep set.
-    pub fn kept(&self, main: i64) -> impl Iterator<Item = Revision> + '_ {
-        self.keys.values().filter_map(move |history| history.at(main))
+        let histories = span.bounds().into_iter().flat_map(|bounds| self.keys.range::<[u8], _>(bounds));
+        histories.filter_map(|(key, history)| Some((key, history.newest()?)))
     }
 
     /// Schedules a compaction. [`Index::prune`] does it.
