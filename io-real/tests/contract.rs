@@ -51,7 +51,7 @@ struct Directory {
 impl Directory {
     fn new() -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
-        let disk = Arc::new(RealDisk::open(root.path()).expect("the directory opens"));
+        let disk = Arc::new(RealDisk::new(root.path()));
         Directory { disk, _root: root }
     }
 }

@@ -23,7 +23,7 @@ async fn start(dir: &Path, id: u64, peers: Vec<Peer>) -> Member {
     let mut config = MemberConfig::new(id, 77, peers);
     config.listen_peer = listen;
     config.wal_segment_bytes = 1 << 20;
-    let io = ports::io(&dir.join(format!("n{id}"))).expect("a data directory");
+    let io = ports::io(&dir.join(format!("n{id}")));
     Member::start(io, config).await.expect("the member starts")
 }
 

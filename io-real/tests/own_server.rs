@@ -31,7 +31,7 @@ async fn start(folder: &Path, id: u64, peers: &[Peer]) -> (Member, Server) {
     let mut config = MemberConfig::new(id, 77, peers.to_vec());
     config.listen_peer = config.this_member().unwrap().peer_addr.clone();
     config.wal_segment_bytes = 4 << 20;
-    let io = ports::io(&folder.join(format!("m{id}"))).unwrap();
+    let io = ports::io(&folder.join(format!("m{id}")));
     let member = Member::start(io, config).await.unwrap();
     let server = Server::start(Arc::new(member.clone()), Options::default()).await;
     (member, server)

@@ -2,10 +2,10 @@
 //!
 //! Scripts wait for `"msg":"ready to serve client requests"`, so that text and the shape of a line are etcd's.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How grave an event is.
@@ -65,17 +65,18 @@ enum Sink {
     File(Mutex<File>),
 }
 
-/// An open log.
+/// An open log. Clones write to the same outputs.
+#[derive(Clone)]
 pub struct Log {
     level: Level,
     format: Format,
-    sinks: Vec<Sink>,
+    sinks: Arc<[Sink]>,
 }
 
 impl Log {
     /// A log on standard error, for what happens before the settings are known.
     pub fn early() -> Log {
-        Log { level: Level::Info, format: Format::Json, sinks: vec![Sink::Stderr] }
+        Log { level: Level::Info, format: Format::Json, sinks: Arc::new([Sink::Stderr]) }
     }
 
     /// Opens the outputs.
@@ -108,13 +109,28 @@ impl Log {
         self.log(Level::Fatal, message, fields);
     }
 
+    /// From now on a panic, wherever it happens, is a line of this log and the end of the process: half of a server is worse
+    /// than none, and whoever reads the log reads JSON.
+    pub fn end_on_panic(&self) {
+        let log = self.clone();
+        std::panic::set_hook(Box::new(move |panic| {
+            let thread = std::thread::current().name().unwrap_or_default().to_string();
+            let at = panic.location().map(ToString::to_string).unwrap_or_default();
+            let text = panic.payload_as_str().unwrap_or("without a message");
+            let trace = std::backtrace::Backtrace::capture().to_string();
+            let fields = json!({ "error": text, "thread": thread, "caller": at, "stacktrace": trace });
+            log.log(Level::Panic, "a panic ends the process", fields);
+            std::process::abort();
+        }));
+    }
+
     fn log(&self, level: Level, message: &str, fields: Value) {
         if level < self.level {
             return;
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let line = line(self.format, level, now, message, &fields);
-        for sink in &self.sinks {
+        for sink in self.sinks.iter() {
             // A log that cannot be written must not stop the store.
             let _ = match sink {
                 Sink::Stderr => std::io::stderr().lock().write_all(line.as_bytes()),
@@ -167,7 +183,6 @@ fn civil_date(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn lines_look_like_etcds() {

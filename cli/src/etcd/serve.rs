@@ -12,9 +12,7 @@ use super::urls::Url;
 use io_real::ports;
 use io_real::server::{self, ClientListener};
 use serde_json::json;
-use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{FatalError, Member};
@@ -22,6 +20,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How often a starting member is asked whether it knows a leader.
 const LEADER_POLL: Duration = Duration::from_millis(5);
+
+/// How often what the member has noted goes to the log.
+const NOTES_POLL: Duration = Duration::from_millis(200);
 
 /// Longest wait for a member to come to rest when it stops.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -37,6 +38,8 @@ pub enum Stage {
 
 /// Runs the member to its end. `reached` is told of each stage of the start.
 pub fn run(config: EtcdConfig, log: &Log, reached: impl Fn(&EtcdConfig, Stage)) -> Result<(), Refusal> {
+    log.end_on_panic();
+    io_real::process::use_small_pages();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -50,11 +53,12 @@ async fn serve(config: EtcdConfig, log: &Log, reached: impl Fn(&EtcdConfig, Stag
     let listeners = bind(&config.listen_client).await?;
     reached(&config, Stage::Bound);
     let member = start(&config).await?;
+    tokio::spawn(log_notes(log.clone(), member.clone()));
     log.info("serving peer traffic", json!({ "address": config.member.listen_peer }));
     tokio::select! {
         () = wait_for_leader(&member) => {}
         name = signals.next() => return stop(&config, log, &member, name, signals).await,
-        fatal = member.fatal() => end_at_once(log, fatal),
+        fatal = member.fatal() => end_at_once(log, &member, fatal),
     }
     for url in &config.listen_client {
         let message = "serving client traffic insecurely; this is strongly discouraged!";
@@ -69,7 +73,7 @@ async fn serve(config: EtcdConfig, log: &Log, reached: impl Fn(&EtcdConfig, Stag
     reached(&config, Stage::Ready);
     let name = tokio::select! {
         name = signals.next() => name,
-        fatal = member.fatal() => end_at_once(log, fatal),
+        fatal = member.fatal() => end_at_once(log, &member, fatal),
     };
     drop(stopping);
     let ending = async {
@@ -79,7 +83,7 @@ async fn serve(config: EtcdConfig, log: &Log, reached: impl Fn(&EtcdConfig, Stag
     tokio::select! {
         () = ending => {}
         _ = signals.next() => return Err(Refusal::start("interrupted while calls under way were finishing")),
-        fatal = member.fatal() => end_at_once(log, fatal),
+        fatal = member.fatal() => end_at_once(log, &member, fatal),
     }
     stop(&config, log, &member, name, signals).await
 }
@@ -144,19 +148,23 @@ async fn start(config: &EtcdConfig) -> Result<Member, Refusal> {
              offered yet, use new to start a member of a static cluster"
         )));
     }
-    let unusable = |error| {
-        Refusal::start(format!(
-            "cannot access data directory: {} (--data-dir={dir}: choose a folder that can be written)",
-            plain(&error)
-        ))
-    };
-    // Only the owner may read a store.
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir).map_err(unusable)?;
-    let io = ports::io(&config.data_dir).map_err(unusable)?;
+    let io = ports::io(&config.data_dir);
     Member::start(io, config.member.clone()).await.map_err(|error| {
         let peers = config.listen_peer.iter().map(Url::to_string).collect::<Vec<_>>().join(",");
         Refusal::start(format!("{error} (--data-dir={dir}, --listen-peer-urls={peers})"))
     })
+}
+
+/// Logs what the member finds worth telling an operator: damage that was repaired, strangers that were refused.
+async fn log_notes(log: Log, member: Member) {
+    loop {
+        take_notes(&log, &member);
+        tokio::time::sleep(NOTES_POLL).await;
+    }
+}
+
+fn take_notes(log: &Log, member: &Member) {
+    member.shared().take_notes().iter().for_each(|note| log.warn(note, json!({})));
 }
 
 async fn wait_for_leader(member: &Member) {
@@ -177,17 +185,21 @@ async fn stop(
     log.info("closing etcd server", fields.clone());
     tokio::select! {
         ended = tokio::time::timeout(STOP_LIMIT, member.stop()) => match ended {
-            Ok(()) => log.info("closed etcd server", fields),
+            Ok(()) => {
+                take_notes(log, member);
+                log.info("closed etcd server", fields);
+            }
             Err(_) => log.warn("the member did not come to rest in time; it recovers from its log", fields),
         },
         _ = signals.next() => return Err(Refusal::start("interrupted while the member was stopping")),
-        fatal = member.fatal() => end_at_once(log, fatal),
+        fatal = member.fatal() => end_at_once(log, member, fatal),
     }
     Ok(())
 }
 
 /// Ends the process without another word to anybody: what is in memory is not to be trusted.
-fn end_at_once(log: &Log, fatal: FatalError) -> ! {
+fn end_at_once(log: &Log, member: &Member, fatal: FatalError) -> ! {
+    take_notes(log, member);
     log.fatal("the member must end", json!({ "error": fatal.to_string() }));
     std::process::exit(1)
 }

@@ -145,7 +145,7 @@ impl Drop for Cluster {
 }
 
 /// Whether a member answers `/health` with yes: it has a leader and can read.
-fn healthy(endpoint: &str) -> bool {
+pub fn healthy(endpoint: &str) -> bool {
     use std::io::{Read, Write};
     let Ok(mut stream) = TcpStream::connect(endpoint) else { return false };
     let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));

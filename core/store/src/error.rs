@@ -43,7 +43,12 @@ impl fmt::Display for FatalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FatalError::Log(text) => write!(f, "the log failed: {text}"),
-            FatalError::State(text) => write!(f, "the state failed: {text}"),
+            FatalError::State(text) => {
+                write!(
+                    f,
+                    "the state failed: {text}; start again: a start checks the whole state and says what to do"
+                )
+            }
             FatalError::Diverged(text) => write!(f, "this member cannot follow the cluster: {text}"),
         }
     }

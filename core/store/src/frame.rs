@@ -11,7 +11,7 @@ pub const PROTOCOL: u32 = 1;
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Frame {
     /// What it says.
-    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub body: Option<Body>,
 }
 
@@ -39,6 +39,12 @@ pub enum Body {
     /// The receiver's verdict on the snapshot.
     #[prost(message, tag = "7")]
     SnapshotVerdict(SnapshotVerdict),
+    /// A question of a member that has no past of its own (see `amnesia`).
+    #[prost(message, tag = "8")]
+    PastAsk(PastAsk),
+    /// What the member asked knows of the past.
+    #[prost(message, tag = "9")]
+    PastAnswer(PastAnswer),
 }
 
 /// Who connects.
@@ -96,6 +102,28 @@ pub struct LeaseAnswer {
     /// The member asked does not lead: ask again.
     #[prost(bool, tag = "3")]
     pub not_leader: bool,
+}
+
+/// How far has the cluster come, as far as you know?
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct PastAsk {
+    /// Comes back with the answer: differs between two lives of one member.
+    #[prost(fixed64, tag = "1")]
+    pub life: u64,
+}
+
+/// Answer to a [`PastAsk`].
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct PastAnswer {
+    /// From the question.
+    #[prost(fixed64, tag = "1")]
+    pub life: u64,
+    /// The term of the member asked.
+    #[prost(uint64, tag = "2")]
+    pub term: u64,
+    /// The end of its log, or up to where it once reached.
+    #[prost(uint64, tag = "3")]
+    pub last_index: u64,
 }
 
 /// Whether a snapshot arrived whole.

@@ -3,12 +3,13 @@
 //! The way of a write, one file a stage: [`api`] validates it into a command · `node` hands it to consensus · `persist` writes
 //! it to the log while `peers` carries it to the others · `apply` changes the state once a quorum has it durably · the reply
 //! goes back. A linearizable read waits in `reads` for a quorum to confirm that this state is new enough. `recovery` is how a
-//! member begins, `snapshot` how one that lags too far gets the state whole, `lease` and `lessor` what only a leader knows.
+//! member begins (`owner`: whose the directory is), `snapshot` how one that lags too far gets the state whole, `lease` and `lessor` what only a leader knows.
 //!
 //! This crate does not know what a socket, a file or a thread is: it has the ports of `kernel`. It does not know gRPC.
 #![forbid(unsafe_code)]
 
 mod admit;
+mod amnesia;
 pub mod api;
 mod apply;
 mod check;
@@ -21,10 +22,12 @@ mod lessor;
 mod member;
 mod membership;
 mod node;
+mod owner;
 mod peers;
 mod persist;
 mod proposal;
 mod reads;
+mod recall;
 mod recovery;
 mod shared;
 mod snapshot;

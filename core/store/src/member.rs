@@ -1,5 +1,6 @@
 //! A member: the handle that everything outside of the store holds.
 
+use crate::amnesia::Amnesia;
 use crate::apply::Applier;
 use crate::config::{MemberConfig, Observation, Peer};
 use crate::error::{FatalError, StartError};
@@ -186,7 +187,7 @@ fn assemble(
     recovery: Recovery,
     listener: Option<Box<dyn Listener>>,
 ) -> Result<Member, StartError> {
-    let Recovery { wal, store, restored, quarantine, membership, lock, notes } = recovery;
+    let Recovery { wal, store, restored, quarantine, unproven, membership, lock, notes } = recovery;
     let mut draws = Stream::new(io.seed, "member", config.member_id);
     let incarnation = draws.next_u64();
     let shared = Arc::new(Shared::new(draws.next_u64() >> 1));
@@ -200,7 +201,10 @@ fn assemble(
         revision: store.revision(),
         term: restored.hard_state.term,
     });
-    let consensus = consensus(&config, draws.next_u64(), restored, quarantine)?;
+    let others = identity.peers.keys().copied();
+    let amnesia = unproven.then(|| Amnesia::new(incarnation, others));
+    let silent = quarantine.is_some() || amnesia.is_some();
+    let consensus = consensus(&config, draws.next_u64(), restored, silent)?;
     if let Some(listener) = listener {
         let receiver =
             snapshot::Receiver::new(format!("{}/state.redb", config.dir), io.spawn.worker("snapshot"));
@@ -219,7 +223,13 @@ fn assemble(
     }));
     let node = Node {
         links: Links::start(&io, &identity, &events),
-        persist: Persist::new(&io, log_worker, Arc::new(Mutex::new(wal)), events.clone()),
+        persist: Persist::new(
+            &io,
+            log_worker,
+            Arc::new(Mutex::new(wal)),
+            events.clone(),
+            config.members.len() == 1,
+        ),
         state_worker: io.spawn.worker("state"),
         reads: Reads::new(draws.next_u64(), READ_RETRY),
         leases: Leases::new(io.planted),
@@ -233,6 +243,7 @@ fn assemble(
         hub,
         events,
         quarantine,
+        amnesia,
         applier,
     };
     start_loop(&io, node, outlet);
@@ -277,7 +288,7 @@ fn consensus(
     config: &MemberConfig,
     seed: u64,
     restored: consensus::Restored,
-    quarantine: Option<u64>,
+    silent: bool,
 ) -> Result<Consensus, StartError> {
     let raft = Config {
         id: config.member_id,
@@ -291,9 +302,9 @@ fn consensus(
     };
     let mut consensus =
         Consensus::new(raft, restored).map_err(|error| StartError::Damaged(error.to_string()))?;
-    consensus.set_silent(quarantine.is_some());
+    consensus.set_silent(silent);
     // A cluster of one need not wait for its own election.
-    if config.members.len() == 1 && quarantine.is_none() {
+    if config.members.len() == 1 && !silent {
         consensus.campaign().map_err(|error| StartError::Damaged(error.to_string()))?;
     }
     Ok(consensus)

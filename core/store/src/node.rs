@@ -7,6 +7,7 @@
 //! Time comes from the clock at the head of each turn, never from an idle time-out, so a busy member ticks as evenly as an
 //! idle one.
 
+use crate::amnesia::Amnesia;
 use crate::apply::Applier;
 use crate::config::{MemberConfig, Observation};
 use crate::error::FatalError;
@@ -56,6 +57,8 @@ pub enum Event {
     Saved(Saved),
     /// A job on the state has ended.
     Flushed(Result<(), mvcc::Error>),
+    /// The mark of an unproven directory is gone, or not.
+    Proven(Result<(), String>),
     /// A snapshot was sent, or was not.
     SnapshotSent { to: u64, ok: bool },
     /// A snapshot has arrived whole.
@@ -99,6 +102,8 @@ pub struct Node {
     pub(crate) state_worker: Arc<dyn Worker>,
     /// Entries up to here were acknowledged by this member and then lost: silent until they are back.
     pub(crate) quarantine: Option<u64>,
+    /// What this member may have forgotten: silent until that is known and made up for.
+    pub(crate) amnesia: Option<Amnesia>,
     pub(crate) applier: Applier,
     pub(crate) leases: Leases,
     pub(crate) reads: Reads<Waiter>,
@@ -210,6 +215,7 @@ impl Node {
         self.run.state_is_full = false;
         self.persist.retry();
         self.persist.mark_if_idle();
+        self.ask_past();
         self.note_leaderless(now);
         self.publish_attributes(now);
         self.expire_waits(now);
@@ -233,6 +239,7 @@ impl Node {
                 }
             }
             Event::Flushed(result) => self.flushed(result)?,
+            Event::Proven(result) => self.proven(result)?,
             Event::SnapshotSent { to, ok } => {
                 self.run.sending.remove(&to);
                 self.consensus.report_snapshot(to, ok);
@@ -256,6 +263,8 @@ impl Node {
                 self.take_lease_call(call, now);
             }
             Body::LeaseAnswer(answer) => self.leases.answered(answer, now),
+            Body::PastAsk(ask) => self.answer_past(from, ask),
+            Body::PastAnswer(answer) => self.learn_past(from, answer),
             _ => self.shared.note_refused(format!("member {from:x} sent a frame that does not belong here")),
         }
     }

@@ -7,6 +7,7 @@
 use crate::node::Event;
 use consensus::{Entry, HardState, Message, Output};
 use kernel::inbox::Inbox;
+use kernel::spawn::Job;
 use kernel::{Bug, Io, Worker};
 use prost::Message as _;
 use std::sync::{Arc, Mutex};
@@ -14,6 +15,9 @@ use wal::{Kind, Record, Wal};
 
 /// Ticks without a write after which the log counts as idle.
 const IDLE_TICKS: u32 = 5;
+
+/// Records that the loop of a cluster of one writes itself.
+const SMALL_GROUP: usize = 4;
 
 /// The log and what waits for it.
 pub struct Persist {
@@ -28,6 +32,8 @@ pub struct Persist {
     under_way: Option<Durable>,
     /// Something was saved since the last persist marker.
     unmarked: bool,
+    /// Nobody but clients waits for the loop, so it may write a small group itself.
+    alone: bool,
     /// Ticks since the last group was written.
     idle_ticks: u32,
     /// A marker, a release or a cleared quarantine is under way beside no group.
@@ -67,8 +73,15 @@ pub enum Saved {
 }
 
 impl Persist {
-    /// A log, and the worker that writes it.
-    pub fn new(io: &Io, worker: Arc<dyn Worker>, wal: Arc<Mutex<Wal>>, events: Inbox<Event>) -> Self {
+    /// A log, and the worker that writes it. In a cluster of one (`alone`) the loop writes a small group itself when nothing else
+    /// waits: no heartbeat is late for it, and the only client there is gets its answer without two changes of thread.
+    pub fn new(
+        io: &Io,
+        worker: Arc<dyn Worker>,
+        wal: Arc<Mutex<Wal>>,
+        events: Inbox<Event>,
+        alone: bool,
+    ) -> Self {
         Persist {
             io: io.clone(),
             worker,
@@ -79,6 +92,7 @@ impl Persist {
             under_way: None,
             // What recovery found counts as persisted, and may have no marker yet.
             unmarked: true,
+            alone,
             idle_ticks: 0,
             chore: false,
             refused: None,
@@ -140,17 +154,27 @@ impl Persist {
     fn write(&mut self, records: Vec<Record>, sync: bool) {
         self.idle_ticks = 0;
         let wal = self.wal.clone();
-        self.run(move || match wal.lock().expect("no holder panics").save(&records, sync) {
-            Ok(()) => Saved::Group,
-            Err(wal::Error::Full(_)) => Saved::Full(records, sync),
-            Err(error) => Saved::Failed(error.to_string()),
+        self.run(records.len() <= SMALL_GROUP, move || {
+            match wal.lock().expect("no holder panics").save(&records, sync) {
+                Ok(()) => Saved::Group,
+                Err(wal::Error::Full(_)) => Saved::Full(records, sync),
+                Err(error) => Saved::Failed(error.to_string()),
+            }
         });
     }
 
     /// Gives the worker a job, whose outcome goes straight into the loop's inbox: no task in between has to wake up.
-    fn run(&self, job: impl FnOnce() -> Saved + Send + 'static) {
+    fn run(&self, small: bool, job: impl FnOnce() -> Saved + Send + 'static) {
         let events = self.events.clone();
-        drop(self.worker.run(Box::new(move || events.push(Event::Saved(job())))));
+        let job: Job = Box::new(move || events.push(Event::Saved(job())));
+        let queued = if self.alone && small && self.events.is_empty() {
+            self.worker.run_inline(job)
+        } else {
+            Err(job)
+        };
+        if let Err(job) = queued {
+            drop(self.worker.run(job));
+        }
     }
 
     /// The job has ended: what is durable now, or why the process must end.
@@ -219,7 +243,7 @@ impl Persist {
     fn do_chore(&mut self, chore: impl FnOnce(&mut Wal) -> Result<(), wal::Error> + Send + 'static) {
         self.chore = true;
         let wal = self.wal.clone();
-        self.run(move || match chore(&mut wal.lock().expect("no holder panics")) {
+        self.run(false, move || match chore(&mut wal.lock().expect("no holder panics")) {
             Ok(()) => Saved::Chore,
             Err(wal::Error::Full(_)) => Saved::Later,
             Err(error) => Saved::Failed(error.to_string()),

@@ -4,13 +4,14 @@
 //! the applied index, which the state carries in the same transaction as its data. Nothing is written before every check
 //! has passed, so a data directory that belongs to somebody else stays as it is.
 
+use crate::amnesia;
 use crate::config::MemberConfig;
 use crate::error::StartError;
 use crate::membership::Membership;
+use crate::owner;
 use crate::persist::snapshot_record;
 use consensus::{ConfState, Entry, HardState, Restored, SnapshotMark};
 use kernel::{Bug, Disk, Io};
-use prost::Message as _;
 use std::io;
 use std::sync::Arc;
 use wal::{OnDamage, Wal};
@@ -25,6 +26,8 @@ pub struct Recovery {
     pub restored: Restored,
     /// See `wal::Recovered::quarantine`.
     pub quarantine: Option<u64>,
+    /// The directory was empty, and the other members have not yet said what this one may have forgotten: see `amnesia`.
+    pub unproven: bool,
     /// The members at the applied index.
     pub membership: Membership,
     /// The guard of the data directory's lock.
@@ -33,68 +36,103 @@ pub struct Recovery {
     pub notes: Vec<String>,
 }
 
-/// What the log's first record says about whose it is.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Metadata {
-    /// The cluster.
-    #[prost(fixed64, tag = "1")]
-    pub cluster_id: u64,
-    /// The member.
-    #[prost(fixed64, tag = "2")]
-    pub member_id: u64,
-    /// The member's name when the directory was made.
-    #[prost(string, tag = "3")]
-    pub name: String,
-}
-
 /// Reads the data directory, or makes it. Blocks.
 pub fn recover(io: &Io, config: &MemberConfig) -> Result<Recovery, StartError> {
     let disk = &io.disk;
     let dir = &config.dir;
-    disk.create_dir(dir).map_err(|error| io_error("create the data directory", dir, &error))?;
-    let lock = lock(disk, dir)?;
     let wal_dir = format!("{dir}/wal");
+    owner::check(disk.as_ref(), config, &wal_dir)?;
+    disk.create_dir(dir).map_err(|error| io_error("create", dir, &error))?;
+    let lock = lock(disk, dir)?;
+    // Again, now that nobody else can change it.
+    let exists = owner::check(disk.as_ref(), config, &wal_dir)?;
     let wal_options = wal::Options {
         segment_bytes: config.wal_segment_bytes,
         planted: io.planted,
         probe: io.probe.clone(),
     };
-    let exists = Wal::exists(disk.as_ref(), &wal_dir).map_err(|error| io_error("list", &wal_dir, &error))?;
     let mut notes = Vec::new();
+    let unproven = config.members.len() > 1
+        && amnesia::begin(disk, dir, exists).map_err(|error| io_error("mark as new", dir, &error))?;
     if !exists {
-        let store = open_state(io, config)?;
-        let wal = Wal::create(disk.clone(), &wal_dir, metadata(config).encode_to_vec().into(), wal_options)
-            .map_err(log_error)?;
+        let store = open_state(io, config, StateRemedy::Nothing)?;
+        if store.applied() != 0 {
+            return Err(StartError::Damaged(format!(
+                "{dir} holds a state but no log ({wal_dir} is missing or empty): this member's votes are lost. Put the \
+                 log back, or restore the whole data directory from a backup"
+            )));
+        }
+        let wal =
+            Wal::create(disk.clone(), &wal_dir, owner::metadata(config), wal_options).map_err(log_error)?;
         sync_parents(disk, dir).map_err(|error| io_error("sync", dir, &error))?;
         let (membership, conf_state) = found(&store, config)?;
         let restored = Restored::founding(conf_state);
-        return Ok(Recovery { wal, store, restored, quarantine: None, membership, lock, notes });
+        return Ok(Recovery { wal, store, restored, quarantine: None, unproven, membership, lock, notes });
     }
     // A cluster of one has nobody to repair from.
     let on_damage = if config.members.len() > 1 { OnDamage::Repair } else { OnDamage::Refuse };
-    let (mut wal, recovered) =
+    let (mut wal, mut recovered) =
         Wal::open(disk.clone(), &wal_dir, on_damage, wal_options).map_err(log_error)?;
-    check_owner(config, dir, &recovered.metadata)?;
-    let store = open_state(io, config)?;
     if let Some(torn) = &recovered.torn {
         notes.push(format!(
             "cut a tail of the log that was never acknowledged: segment {}, offset {}",
             torn.segment, torn.offset
         ));
     }
+    let store = open_state(io, config, StateRemedy::of(config, &recovered))?;
+    let (membership, conf_state) = found(&store, config)?;
+    if let Some(note) = start_over(io, config, &store, &mut wal, &mut recovered)? {
+        notes.push(note);
+    }
     if let Some(index) = recovered.quarantine {
         notes.push(format!(
-            "the log is damaged below index {index}, which this member had acknowledged: it takes no part in elections \
-             until the leader has sent everything again"
+            "entries up to index {index}, which this member had acknowledged, are damaged or missing here: it takes no \
+             part in elections until the leader has sent everything again"
         ));
     }
-    let (membership, conf_state) = found(&store, config)?;
     let (restored, cut) = join(io, &store, &recovered, conf_state)?;
     if cut {
         // A snapshot was installed and the process ended before the log knew: what comes next must not leave a gap.
         wal.save(&[snapshot_record(store.applied(), store.applied_term())], true).map_err(log_error)?;
     }
-    Ok(Recovery { wal, store, restored, quarantine: recovered.quarantine, membership, lock, notes })
+    let quarantine = recovered.quarantine;
+    Ok(Recovery { wal, store, restored, quarantine, unproven, membership, lock, notes })
+}
+
+/// When the log does not reach back to what the state holds, as after the state file was removed: gives up the log's entries,
+/// which build on what is lost, and remembers durably that they were acknowledged, so that this member is silent until the
+/// leader has sent it a snapshot and what follows. Says so, if it was done.
+fn start_over(
+    io: &Io,
+    config: &MemberConfig,
+    store: &mvcc::Store,
+    wal: &mut Wal,
+    recovered: &mut wal::Recovered,
+) -> Result<Option<String>, StartError> {
+    let applied = store.applied();
+    let gap = match (recovered.entries.first(), &recovered.snapshot) {
+        (Some(first), _) => first.index > applied + 1,
+        (None, Some(mark)) => mark.index > applied,
+        (None, None) => wal.last_index() > applied,
+    };
+    if !gap {
+        return Ok(None);
+    }
+    let path = format!("{}/state.redb", config.dir);
+    if config.members.len() == 1 {
+        return Err(StartError::Damaged(format!(
+            "the state {path} holds entries up to {applied}, but the log begins behind that: what lies between is lost. \
+             Put the state file back if it was moved, or restore the data directory from a backup"
+        )));
+    }
+    io.probe.sometimes("recovery: the log does not reach back to the state");
+    let marked = recovered.snapshot.as_ref().map_or(0, |mark| mark.index);
+    wal.quarantine(wal.last_index().max(marked)).map_err(log_error)?;
+    recovered.entries.clear();
+    recovered.quarantine = recovered.quarantine.max(Some(wal.last_index().max(marked)));
+    Ok(Some(format!(
+        "the state {path} is missing or older than the log: it is fetched from the other members"
+    )))
 }
 
 /// The members at the applied index, and who of them votes. A state that has applied nothing begins as every founder's does.
@@ -129,13 +167,10 @@ fn join(
     let entries =
         recovered.entries.iter().map(|record| decode::<Entry>(record.payload.clone(), "entry in the log"));
     let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
-    let first = entries.first().map_or(applied + 1, |entry| entry.index);
-    if first > applied + 1 {
-        return Err(StartError::Damaged(format!(
-            "the state holds entries up to {applied}, but the log begins at {first}: entries between them are lost. \
-             Remove this member from the cluster, empty its data directory, and add it again"
-        )));
-    }
+    assert!(
+        entries.first().is_none_or(|entry| entry.index <= applied + 1),
+        "a log behind a gap was given up before"
+    );
     let ends_below = entries.last().is_some_and(|entry| entry.index < applied);
     let contradicts = entries.iter().any(|entry| entry.index == applied && entry.term != applied_term);
     let void = ends_below
@@ -160,7 +195,52 @@ fn lock(disk: &Arc<dyn Disk>, dir: &str) -> Result<Box<dyn std::any::Any + Send 
     })
 }
 
-fn open_state(io: &Io, config: &MemberConfig) -> Result<mvcc::Store, StartError> {
+/// What an operator can do about a state file that is damaged.
+#[derive(Clone, Copy)]
+enum StateRemedy {
+    /// There is no log: only a start that was cut off leaves a state then, and it holds nothing.
+    Nothing,
+    /// The log reaches back to the beginning.
+    Rebuild,
+    /// The other members have it.
+    Fetch,
+    /// Nobody has it.
+    Restore,
+}
+
+impl StateRemedy {
+    fn of(config: &MemberConfig, recovered: &wal::Recovered) -> StateRemedy {
+        let birth = Restored::founding(ConfState::default()).applied;
+        let whole = match recovered.entries.first() {
+            Some(first) => first.index <= birth + 1,
+            None => false,
+        };
+        match config.members.len() {
+            _ if whole => StateRemedy::Rebuild,
+            1 => StateRemedy::Restore,
+            _ => StateRemedy::Fetch,
+        }
+    }
+
+    fn text(self, path: &str) -> String {
+        match self {
+            StateRemedy::Nothing => format!("It holds nothing yet: remove {path} and start again"),
+            StateRemedy::Rebuild => {
+                format!(
+                    "Move {path} away and start again: the log holds everything, the state is rebuilt from it"
+                )
+            }
+            StateRemedy::Fetch => {
+                format!("Move {path} away and start again: the state is fetched from the other members")
+            }
+            StateRemedy::Restore => {
+                "A single member has no second copy: restore the data directory from a backup".to_string()
+            }
+        }
+    }
+}
+
+fn open_state(io: &Io, config: &MemberConfig, remedy: StateRemedy) -> Result<mvcc::Store, StartError> {
     let options = mvcc::Options {
         cache_bytes: config.cache_bytes,
         overlay_bytes: config.overlay_bytes,
@@ -169,32 +249,13 @@ fn open_state(io: &Io, config: &MemberConfig) -> Result<mvcc::Store, StartError>
         probe: io.probe.clone(),
     };
     let path = format!("{}/state.redb", config.dir);
-    mvcc::Store::open(io.disk.clone(), &path, options)
-        .map_err(|error| StartError::Damaged(format!("the state {path} cannot be opened: {error}")))
-}
-
-fn metadata(config: &MemberConfig) -> Metadata {
-    let name = config.this_member().map(|member| member.name.clone()).unwrap_or_default();
-    Metadata { cluster_id: config.cluster_id, member_id: config.member_id, name }
-}
-
-fn check_owner(config: &MemberConfig, dir: &str, metadata: &bytes::Bytes) -> Result<(), StartError> {
-    let found = decode::<Metadata>(metadata.clone(), "log's owner")?;
-    if found.cluster_id != config.cluster_id {
-        return Err(StartError::Foreign(format!(
-            "the data directory {dir} belongs to cluster {:x}, but the flags make cluster {:x}: check --initial-cluster \
-             and --initial-cluster-token, or choose another --data-dir",
-            found.cluster_id, config.cluster_id
-        )));
-    }
-    if found.member_id != config.member_id {
-        return Err(StartError::Foreign(format!(
-            "the data directory {dir} belongs to member {:x} ({:?}), but the flags make member {:x}: check --name and \
-             --initial-advertise-peer-urls, or choose another --data-dir",
-            found.member_id, found.name, config.member_id
-        )));
-    }
-    Ok(())
+    mvcc::Store::open(io.disk.clone(), &path, options).map_err(|error| {
+        let text = format!("the state {path} cannot be opened: {error}");
+        match error {
+            mvcc::Error::Damaged(_) => StartError::Damaged(format!("{text}. {}", remedy.text(&path))),
+            _ => StartError::Io(text),
+        }
+    })
 }
 
 fn sync_parents(disk: &Arc<dyn Disk>, dir: &str) -> io::Result<()> {
@@ -216,5 +277,7 @@ fn log_error(error: wal::Error) -> StartError {
 }
 
 fn io_error(verb: &str, path: &str, error: &io::Error) -> StartError {
-    StartError::Io(format!("cannot {verb} {path}: {error}"))
+    StartError::Io(format!(
+        "cannot access data directory: cannot {verb} {path}: {error}: choose a folder that can be read and written"
+    ))
 }

@@ -2,13 +2,16 @@
 
 use crate::error::FatalError;
 use consensus::Role;
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 
-/// Notes kept for the log of the process; older ones are dropped.
+/// Notes kept until they are taken; more are dropped.
 const NOTES: usize = 64;
+/// Notes remembered so that each is made only once. A stranger that keeps knocking must not fill the log.
+const NOTES_MADE: usize = 256;
 
 /// A member as seen from outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,10 +87,16 @@ pub struct Counters {
 pub struct Shared {
     status: Mutex<Status>,
     fatal: Mutex<Fatal>,
-    notes: Mutex<Vec<String>>,
+    notes: Mutex<Notes>,
     next_request: AtomicU64,
     /// Counters.
     pub counters: Counters,
+}
+
+#[derive(Default)]
+struct Notes {
+    waiting: Vec<String>,
+    made: BTreeSet<String>,
 }
 
 #[derive(Default)]
@@ -128,11 +137,12 @@ impl Shared {
         self.counters.leader_changes.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Something that an operator should read.
+    /// Something that an operator should read. The same text counts once in a life.
     pub fn note(&self, note: String) {
         let mut notes = locked(&self.notes);
-        if notes.len() < NOTES && notes.last() != Some(&note) {
-            notes.push(note);
+        let room = notes.waiting.len() < NOTES && notes.made.len() < NOTES_MADE;
+        if room && notes.made.insert(note.clone()) {
+            notes.waiting.push(note);
         }
     }
 
@@ -144,7 +154,7 @@ impl Shared {
 
     /// Takes the notes made since the last call.
     pub fn take_notes(&self) -> Vec<String> {
-        std::mem::take(&mut locked(&self.notes))
+        std::mem::take(&mut locked(&self.notes).waiting)
     }
 
     /// The member must end.

@@ -42,6 +42,7 @@ impl Node {
             self.applier.offer_snapshot(&self.store, &mut self.consensus);
         }
         self.leave_quarantine();
+        self.leave_amnesia();
         self.forget_entries();
     }
 
@@ -51,8 +52,13 @@ impl Node {
         if self.store.applied() >= lost && self.persist.clear_quarantine() {
             self.io.probe.sometimes("node: a damaged log was repaired from peers");
             self.quarantine = None;
-            self.consensus.set_silent(false);
+            self.end_silence();
         }
+    }
+
+    /// Takes part in elections again, unless there is another reason not to.
+    pub(crate) fn end_silence(&mut self) {
+        self.consensus.set_silent(self.quarantine.is_some() || self.amnesia.is_some());
     }
 
     /// Forgets entries in memory that no follower is likely to need.

@@ -96,7 +96,21 @@ impl Wal {
         })
     }
 
-    /// Durably ends the quarantine that a repair began, and removes what the repair set aside.
+    /// Durably notes that entries up to `index` were acknowledged here and cannot be used any more, because what they build on
+    /// is lost. As after a repair; [`Wal::clear_quarantine`] ends it.
+    pub fn quarantine(&mut self, index: u64) -> Result<(), Error> {
+        self.guarded(|wal| {
+            let index = wal.carried.quarantine.unwrap_or(0).max(index);
+            if wal.carried.quarantine == Some(index) || index == 0 {
+                return Ok(());
+            }
+            wal.write(encoded_len(8), [(Tag::Quarantine, 0, 0, &index.to_le_bytes()[..])].into_iter())?;
+            wal.carried.quarantine = Some(index);
+            wal.sync()
+        })
+    }
+
+    /// Durably ends a quarantine, and removes what a repair set aside.
     pub fn clear_quarantine(&mut self) -> Result<(), Error> {
         self.guarded(|wal| {
             if wal.carried.quarantine.is_none() {

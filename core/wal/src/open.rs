@@ -14,7 +14,9 @@ use crate::log::{Wal, segment_size};
 use crate::make::{Current, Plan};
 use crate::record::{Position, Tag, scan};
 use crate::replay::record;
-use crate::segment::{ASIDE, Carried, Link, METADATA_LIMIT, Name, SPARE, UNFINISHED, VERSION, version};
+use crate::segment::{
+    ASIDE, Carried, FIRST_BLOCK, Link, METADATA_LIMIT, Name, SPARE, UNFINISHED, VERSION, head, version,
+};
 use crate::survey::{Loaded, Survey, evidence, survey};
 use crate::types::{Kind, OnDamage, Options, Recovered, Torn};
 use bytes::Bytes;
@@ -33,6 +35,24 @@ impl Wal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// What the log in `dir` was created with, read without changing anything; none if there is no log, or none of its
+    /// segments has kept its first block. Whoever opens a log that may be somebody else's asks this first.
+    pub fn metadata(disk: &dyn Disk, dir: &str) -> Result<Option<Bytes>, Error> {
+        if !Wal::exists(disk, dir).map_err(fatal("listing", dir))? {
+            return Ok(None);
+        }
+        for name in names(disk, dir)?.into_iter().rev() {
+            let path = name.path(dir);
+            let file = disk.open(&path, Open::Existing).map_err(fatal("opening segment", &path))?;
+            let mut block = vec![0; FIRST_BLOCK];
+            let got = file.read_at(0, &mut block).map_err(fatal("reading segment", &path))?;
+            if let Some(head) = head(&block[..got], name.sequence) {
+                return Ok(Some(head.metadata));
+            }
+        }
+        Ok(None)
     }
 
     /// Makes an empty log in `dir`, which is created if need be. `metadata` (at most 2 KiB) is given back by every
@@ -119,9 +139,7 @@ fn load(disk: &dyn Disk, dir: &str) -> Result<Vec<Loaded>, Error> {
     if !Wal::exists(disk, dir).map_err(fatal("listing", dir))? {
         return Err(Error::Exists(false, dir.to_string()));
     }
-    let listed = disk.list(dir).map_err(fatal("listing", dir))?;
-    let mut names: Vec<Name> = listed.iter().filter_map(|name| Name::parse(name)).collect();
-    names.sort();
+    let names = names(disk, dir)?;
     let newest = names[names.len() - 1];
     let mut segments = Vec::with_capacity(names.len());
     for name in names {
@@ -135,6 +153,14 @@ fn load(disk: &dyn Disk, dir: &str) -> Result<Vec<Loaded>, Error> {
         segments.push(loaded);
     }
     Ok(segments)
+}
+
+/// The segments in `dir`, oldest first.
+fn names(disk: &dyn Disk, dir: &str) -> Result<Vec<Name>, Error> {
+    let listed = disk.list(dir).map_err(fatal("listing", dir))?;
+    let mut names: Vec<Name> = listed.iter().filter_map(|name| Name::parse(name)).collect();
+    names.sort();
+    Ok(names)
 }
 
 fn read(file: &dyn File) -> io::Result<Box<dyn AsRef<[u8]> + Send + Sync>> {

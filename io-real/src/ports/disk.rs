@@ -19,11 +19,10 @@ pub struct RealDisk {
 }
 
 impl RealDisk {
-    /// The tree under `root`, which is created, readable by its owner only, if it does not exist.
-    pub fn open(root: &Path) -> io::Result<Self> {
-        use std::os::unix::fs::DirBuilderExt;
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(root)?;
-        Ok(RealDisk { root: root.to_path_buf() })
+    /// The tree under `root`, which need not exist: [`Disk::create_dir`] makes it, readable by its owner only, so that a
+    /// program that finds a reason not to start leaves nothing behind.
+    pub fn new(root: &Path) -> Self {
+        RealDisk { root: root.to_path_buf() }
     }
 
     fn path(&self, path: &str) -> io::Result<PathBuf> {
@@ -56,7 +55,8 @@ impl Disk for RealDisk {
     }
 
     fn create_dir(&self, dir: &str) -> io::Result<()> {
-        fs::create_dir_all(self.path(dir)?)
+        use std::os::unix::fs::DirBuilderExt;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(self.path(dir)?)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

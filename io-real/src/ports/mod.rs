@@ -12,21 +12,20 @@ pub use spawn::RealSpawn;
 
 use kernel::{Io, Planted, Probe};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The ports of this process, with its data under `root` (created if missing). Call it inside a tokio runtime.
-pub fn io(root: &Path) -> io::Result<Io> {
-    Ok(Io {
+/// The ports of this process, with its data under `root`, which need not exist. Call it inside a tokio runtime.
+pub fn io(root: &Path) -> Io {
+    Io {
         clock: Arc::new(RealClock::new()),
-        disk: Arc::new(RealDisk::open(root)?),
+        disk: Arc::new(RealDisk::new(root)),
         net: Arc::new(RealNet),
         spawn: Arc::new(RealSpawn::new(tokio::runtime::Handle::current())),
         seed: fresh_seed(),
         probe: Probe::default(),
         planted: Planted::none(),
-    })
+    }
 }
 
 /// A seed that no other process has: the standard library keys its hashers from the system's generator.

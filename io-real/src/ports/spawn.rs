@@ -4,15 +4,17 @@
 //! of its time; where that is not allowed it goes on without.
 
 use futures_channel::oneshot;
+use kernel::spawn::Job;
 use kernel::{BoxFuture, Spawn, Worker};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use tokio::runtime::Handle;
 
 /// The niceness that workers ask for.
 const WORKER_NICENESS: i32 = -10;
 
-type Job = (Box<dyn FnOnce() + Send>, oneshot::Sender<()>);
+type Queued = (Job, oneshot::Sender<()>);
 
 /// Spawns on a tokio runtime.
 pub struct RealSpawn {
@@ -36,13 +38,16 @@ impl Spawn for RealSpawn {
     }
 
     fn worker(&self, name: &'static str) -> Arc<dyn Worker> {
-        let (jobs, queue) = mpsc::channel::<Job>();
+        let (jobs, queue) = mpsc::channel::<Queued>();
+        let queued = Arc::new(AtomicUsize::new(0));
+        let left = queued.clone();
         let run = move || {
             let guard = PanicGuard(name);
             let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), WORKER_NICENESS);
             // The thread ends when the last handle of the worker is dropped.
             for (job, done) in queue {
                 job();
+                left.fetch_sub(1, Ordering::Release);
                 let _ = done.send(());
             }
             drop(guard);
@@ -52,21 +57,32 @@ impl Spawn for RealSpawn {
         if let Err(error) = thread.spawn(run) {
             eprintln!("cannot start a thread for {name:?}: {error}");
         }
-        Arc::new(RealWorker { jobs })
+        Arc::new(RealWorker { jobs, queued })
     }
 }
 
 struct RealWorker {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<Queued>,
+    /// Jobs that have not ended.
+    queued: Arc<AtomicUsize>,
 }
 
 impl Worker for RealWorker {
-    fn run(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+    fn run(&self, job: Job) -> BoxFuture<'static, ()> {
         let (done, ended) = oneshot::channel();
+        self.queued.fetch_add(1, Ordering::Relaxed);
         let _ = self.jobs.send((job, done));
         Box::pin(async move {
             let _ = ended.await;
         })
+    }
+
+    fn run_inline(&self, job: Job) -> Result<(), Job> {
+        if self.queued.load(Ordering::Acquire) > 0 {
+            return Err(job);
+        }
+        job();
+        Ok(())
     }
 }
 

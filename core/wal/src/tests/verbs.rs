@@ -149,3 +149,32 @@ fn planted_bug_drops_a_record_on_roll() {
     let kept = open(&disk, OnDamage::Refuse).is_ok_and(|(_, recovered)| recovered.entries.len() == 20);
     assert_eq!(kept, !cfg!(orlop_mutations));
 }
+
+#[test]
+fn a_quarantine_is_durable_and_only_grows() {
+    let disk = TestDisk::default();
+    let mut wal = create(&disk);
+    wal.save(&[entry(1, 1, 30), entry(2, 1, 30)], true).unwrap();
+    wal.quarantine(2).unwrap();
+    wal.quarantine(1).unwrap();
+    drop(wal);
+    disk.lose_power(1);
+    let (mut wal, recovered) = open(&disk, OnDamage::Refuse).unwrap();
+    assert_eq!((recovered.quarantine, indexes(&recovered)), (Some(2), vec![1, 2]));
+    wal.clear_quarantine().unwrap();
+    drop(wal);
+    assert_eq!(open(&disk, OnDamage::Refuse).unwrap().1.quarantine, None);
+}
+
+#[test]
+fn metadata_can_be_read_without_opening() {
+    let disk = TestDisk::default();
+    assert_eq!(Wal::metadata(&disk, DIR).unwrap(), None);
+    drop(create(&disk));
+    let before = disk.image();
+    assert_eq!(
+        Wal::metadata(&disk, DIR).unwrap().unwrap(),
+        open(&disk, OnDamage::Refuse).unwrap().1.metadata
+    );
+    assert_eq!(disk.image(), before);
+}
