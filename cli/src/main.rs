@@ -21,6 +21,10 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
+/// Small requests by the hundred thousand: the system's allocator took a sixth of a loaded server's time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USAGE: &str = "\
 Usage: orlop <program> [arguments]
 

@@ -13,7 +13,7 @@ mod member;
 mod meter;
 mod metrics;
 pub mod ports;
-mod process;
+pub mod process;
 pub mod served;
 pub mod server;
 mod stopping;

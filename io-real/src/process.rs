@@ -83,3 +83,9 @@ mod tests {
         assert_eq!((stat.cpu_seconds, stat.resident_pages), (0.29, 24.0));
     }
 }
+
+/// Asks the kernel for small pages only. The allocator keeps heaps for each thread, and huge pages would make each of them
+/// cost two megabytes as soon as it holds a byte. Where that is not possible the process is larger, and nothing else.
+pub fn use_small_pages() {
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+}

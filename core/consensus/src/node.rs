@@ -250,6 +250,28 @@ impl Consensus {
         }
     }
 
+    /// From now on this member grants nobody its vote in any term up to `term`: for one that may have voted in them and has
+    /// forgotten it. Only while silent. Holds through a restart once [`Consensus::vote_is_durable`].
+    ///
+    /// A vote for itself is what Raft already understands as "has voted, and for no one who asks".
+    pub fn abstain(&mut self, term: u64) {
+        assert!(self.silent, "a member that takes part in elections knows its own votes");
+        let raft = &mut self.raw.raft;
+        if raft.term < term {
+            raft.become_follower(term, 0);
+        }
+        if raft.term == term && raft.vote == 0 {
+            raft.vote = raft.id;
+        }
+        self.settle();
+    }
+
+    /// Whether the term and the vote of this moment are on the disk.
+    pub fn vote_is_durable(&self) -> bool {
+        let raft = &self.raw.raft;
+        self.written_vote == (raft.term, raft.vote) && self.vote_written <= self.durable
+    }
+
     /// What this member can say about itself.
     pub fn status(&self) -> Status {
         let raft = &self.raw.raft;

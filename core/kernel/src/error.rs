@@ -95,7 +95,10 @@ impl KvError {
 
     /// Whether the call has certainly had no effect. A time-out, a lost leader or a closed connection leaves it open.
     pub fn is_definite(&self) -> bool {
-        !matches!(self.code, Code::Unavailable | Code::DeadlineExceeded | Code::Canceled | Code::Unknown | Code::Internal)
+        !matches!(
+            self.code,
+            Code::Unavailable | Code::DeadlineExceeded | Code::Canceled | Code::Unknown | Code::Internal
+        )
     }
 }
 

@@ -38,7 +38,10 @@ pub trait Kv: Send + Sync {
     fn lease_revoke(&self, request: LeaseRevokeRequest) -> BoxFuture<'_, KvResult<LeaseRevokeResponse>>;
 
     /// Renews a lease once.
-    fn lease_keep_alive(&self, request: LeaseKeepAliveRequest) -> BoxFuture<'_, KvResult<LeaseKeepAliveResponse>>;
+    fn lease_keep_alive(
+        &self,
+        request: LeaseKeepAliveRequest,
+    ) -> BoxFuture<'_, KvResult<LeaseKeepAliveResponse>>;
 
     /// How long a lease has to live.
     fn lease_time_to_live(

@@ -11,6 +11,7 @@ use crate::file::{Meta, ROWS, StateFile, save_leases, save_meta};
 use crate::overlay::{self, Part};
 use crate::revision::Revision;
 use crate::state::{Shared, State};
+use crate::suspect;
 use kernel::Open;
 use redb::WriteTransaction;
 use std::collections::BTreeMap;
@@ -98,7 +99,10 @@ impl Flush {
                 self.reopen()?;
                 return Err(Error::Full(io::ErrorKind::StorageFull.into()));
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                suspect::mark(&*shared.disk, &shared.path);
+                return Err(error);
+            }
         };
         self.saved = true;
         let bytes = self.parts.iter().map(|part| overlay::cost(part)).sum();

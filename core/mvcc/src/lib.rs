@@ -46,6 +46,7 @@ mod hash_kv;
 mod history;
 pub mod snapshot;
 mod store;
+mod suspect;
 
 pub mod command;
 pub mod error;

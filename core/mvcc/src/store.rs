@@ -10,7 +10,7 @@ use crate::moment::Moment;
 use crate::options::Options;
 use crate::range::Query;
 use crate::state::{Shared, State};
-use crate::{Error, apply};
+use crate::{Error, apply, suspect};
 use bytes::Bytes;
 use kernel::txn::{TxnRequest, TxnResponse};
 use kernel::types::{KeyValue, RangeRequest, RangeResponse};
@@ -52,7 +52,11 @@ impl Store {
     /// Opens the state at `path`, an empty one (revision 1, nothing applied) if there is none. Blocks, for as long as one scan
     /// over all rows takes. What a crash or an unfinished snapshot left is cleaned up.
     pub fn open(disk: Arc<dyn Disk>, path: &str, options: Options) -> Result<Store, Error> {
-        let state = State::load(StateFile::open_or_create(&*disk, path, options.cache_bytes)?)?;
+        if suspect::clear_up(&*disk, path)? {
+            options.probe.sometimes("mvcc: a state file in doubt was copied");
+        }
+        let file = StateFile::open_or_create(&*disk, path, options.cache_bytes);
+        let state = State::load(file.inspect_err(|_| suspect::mark(&*disk, path))?)?;
         Ok(Store { shared: Arc::new(Shared::new(disk, path.to_string(), options, state)) })
     }
 
