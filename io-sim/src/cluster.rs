@@ -11,6 +11,7 @@ use crate::checkers::{Checked, Failure};
 use crate::plan::Plan;
 use crate::sched::NodeId;
 use crate::world::{End, World};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use store::{FatalError, Member, MemberConfig, Observation, Observer, Peer, StartError};
@@ -42,6 +43,16 @@ struct Inner {
     nodes: Vec<NodeId>,
     evidence: Mutex<Evidence>,
     running: Mutex<Vec<Option<Member>>>,
+    script: Mutex<Script>,
+}
+
+/// What a script by hand says about members beyond the plan.
+#[derive(Default)]
+struct Script {
+    /// Members that may end by themselves, or not start; nobody starts them again.
+    fragile: BTreeSet<u8>,
+    /// How those ended.
+    ends: Vec<(u8, String)>,
 }
 
 struct Watchman {
@@ -100,6 +111,7 @@ impl Cluster {
             nodes,
             evidence: Mutex::new(evidence),
             running,
+            script: Mutex::default(),
         }));
         let watched = cluster.clone();
         world.on_death(move |_, death| watched.forget(death.node, death.end));
@@ -138,6 +150,22 @@ impl Cluster {
     /// The running member, if it serves.
     pub fn member(&self, member: u8) -> Option<Member> {
         self.slots()[usize::from(member) - 1].clone()
+    }
+
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.0.script.lock().expect("no holder panics")
+    }
+
+    /// From now on `member` may end by itself, or not start, without failing the run. Nobody starts it again but the script and
+    /// the calm.
+    pub fn may_end(&self, member: u8) {
+        self.script().fragile.insert(member);
+    }
+
+    /// How `member` has ended by itself so far, oldest first; only of those that may.
+    pub fn ends(&self, member: u8) -> Vec<String> {
+        let script = self.script();
+        script.ends.iter().filter(|(who, _)| *who == member).map(|(_, how)| how.clone()).collect()
     }
 
     /// Who was last elected.
@@ -187,8 +215,7 @@ impl Cluster {
             FatalError::Log(_) | FatalError::State(_) => self.disk_may_fail(),
             FatalError::Diverged(_) => false,
         };
-        let reboot = matches!(error, FatalError::State(_));
-        self.ended(member, excused, reboot, format!("member {member} must end: {error}"));
+        self.ended(member, excused, format!("member {member} must end: {error}"));
     }
 
     fn does_not_start(&self, member: u8, error: StartError) {
@@ -201,8 +228,7 @@ impl Cluster {
             StartError::Config(_) | StartError::Foreign(_) => false,
         };
         let excused = of_the_disk && self.disk_may_fail();
-        let reboot = error.to_string().contains("the state ");
-        self.ended(member, excused, reboot, format!("member {member} does not start: {error}"));
+        self.ended(member, excused, format!("member {member} does not start: {error}"));
     }
 
     /// Whether the plan does anything to disks that a member may see as an error, and is not over with it.
@@ -214,12 +240,12 @@ impl Cluster {
     }
 
     /// The process ends by itself; the supervisor starts it again, unless that was wrong of it.
-    ///
-    /// After a failed sync of the state file the machine is rebooted first, as its operator is told to: what the page
-    /// cache shows of that file may never reach the medium, and the B-tree cannot tell. (The log can, and gets no
-    /// reboot.)
-    fn ended(&self, member: u8, excused: bool, reboot: bool, text: String) {
+    fn ended(&self, member: u8, excused: bool, text: String) {
         let node = self.node(member);
+        if self.script().fragile.contains(&member) {
+            self.script().ends.push((member, text));
+            return self.0.world.after(Duration::ZERO, move |world| world.crash(node));
+        }
         if !excused {
             return self
                 .judge(node, |_| Err(Failure { checker: "cluster", invariant: "members-live", text }));
@@ -227,9 +253,6 @@ impl Cluster {
         let cluster = self.clone();
         // Not from within the process's own task: it is about to be dropped.
         self.0.world.after(Duration::ZERO, move |world| {
-            if reboot {
-                world.power_loss(node);
-            }
             world.crash(node);
             world.after(RESTART, move |_| cluster.start(member));
         });

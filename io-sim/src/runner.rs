@@ -133,23 +133,29 @@ pub fn run(plan: &Plan) -> Report {
 
 /// Runs `plan`.
 pub fn run_with(plan: &Plan, options: Options) -> Report {
+    run_scripted(plan, options, |_| ())
+}
+
+/// Runs `plan`, after `script` has put what a plan cannot say on the calendar of the cluster's world.
+pub fn run_scripted(plan: &Plan, options: Options, script: impl FnOnce(&Cluster) + Send + 'static) -> Report {
     let probe = Probe::counting();
     let room = Room { seed: plan.seed, probe: probe.clone(), planted: options.planted };
     let plan = Arc::new(plan.clone());
     let began = Instant::now();
-    let mut report = room.run(move |world| in_world(world, plan, options.trace));
+    let mut report = room.run(move |world| in_world(world, plan, options.trace, script));
     report.wall = began.elapsed();
     report.probes = probe.counts();
     report
 }
 
-fn in_world(world: &World, plan: Arc<Plan>, trace: Option<Sink>) -> Report {
+fn in_world(world: &World, plan: Arc<Plan>, trace: Option<Sink>, script: impl FnOnce(&Cluster)) -> Report {
     let cluster = Cluster::new(world, plan.clone());
     let clients = Clients::new(&cluster);
     if let Some(sink) = trace {
         trace::attach(world, u32::from(plan.members) + u32::from(plan.clients), sink);
     }
     let storm = Storm::gather(&cluster);
+    script(&cluster);
     cluster.members().for_each(|member| cluster.start(member));
     clients.schedule();
     world.run_until(Duration::from_millis(plan.end_ms));

@@ -13,6 +13,7 @@ use crate::disk::{DiskCounts, DiskFaults, DiskSpeed, Medium, SimDisk};
 use crate::net::{LinkConfig, Network, SimNet};
 use crate::sched::{Ask, Failure, Kind, NodeId, Owner, Sched, Turn};
 use crate::spawn::SimSpawn;
+use bytes::Bytes;
 use kernel::rng::{Stream, mix};
 use kernel::{BoxFuture, Io, Planted, Probe};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -380,6 +381,17 @@ impl World {
     /// What one directed link does from now on.
     pub fn set_link(&self, from: NodeId, to: NodeId, config: LinkConfig) {
         self.0.net.set_link(from, to, config);
+    }
+
+    /// From now on every frame between two processes goes through `mangle` when it is sent, to arrive changed, or (`None`) to
+    /// be swallowed while what follows it arrives. No honest network does this: it stands for memory and middleboxes that do.
+    pub fn mangle_frames(&self, mangle: impl FnMut(NodeId, NodeId, Bytes) -> Option<Bytes> + Send + 'static) {
+        self.0.net.set_mangle(Some(Box::new(mangle)));
+    }
+
+    /// Frames arrive as they were sent again.
+    pub fn mangle_nothing(&self) {
+        self.0.net.set_mangle(None);
     }
 
     /// Frames that may wait in a connection, at most [`kernel::net::WINDOW_FRAMES`].

@@ -2,6 +2,8 @@
 //! again.
 #![forbid(unsafe_code)]
 
+pub mod story;
+
 use io_sim::plan::Plan;
 use io_sim::runner::{self, Report};
 use std::process::Command;

@@ -46,7 +46,12 @@ pub(super) struct State {
     pub conns: BTreeMap<u64, Conn>,
     next_conn: u64,
     pub window: usize,
+    /// What happens to each frame on its way, besides delay.
+    mangle: Option<Mangle>,
 }
+
+/// Changes a frame from one machine to another, or swallows it.
+pub(crate) type Mangle = Box<dyn FnMut(NodeId, NodeId, Bytes) -> Option<Bytes> + Send>;
 
 pub(super) struct Listening {
     pub owner: Owner,
@@ -79,6 +84,7 @@ impl Network {
             conns: BTreeMap::new(),
             next_conn: 1,
             window: WINDOW_FRAMES,
+            mangle: None,
         };
         Arc::new(Network { sched, state: Mutex::new(state) })
     }
@@ -278,6 +284,11 @@ impl Network {
         self.lock().link(from, to).between(GIVE_UP_NS.0, GIVE_UP_NS.1)
     }
 
+    /// From now on every frame goes through `mangle`; `None` ends that.
+    pub fn set_mangle(&self, mangle: Option<Mangle>) {
+        self.lock().mangle = mangle;
+    }
+
     /// Puts frames on the way. There is room for them in the window.
     pub(super) fn transmit(self: &Arc<Self>, state: &mut State, id: EndId, frames: Vec<Bytes>) {
         let now = self.sched.now_ns();
@@ -290,6 +301,10 @@ impl Network {
             self.find_out(state, id, from, to);
             return;
         }
+        let frames = match &mut state.mangle {
+            Some(mangle) => frames.into_iter().filter_map(|frame| mangle(from, to, frame)).collect(),
+            None => frames,
+        };
         let link = state.link(from, to);
         if link.is_cut() {
             let conn = state.conns.get_mut(&id.conn).expect("as above");
