@@ -1,10 +1,11 @@
 //! The replicated store behind the edge.
 
-use crate::served::{KeyHash, Served, Standing, Tally};
+use crate::served::{KeyHash, PeerTally, Served, Standing, Tally};
 use kernel::kv::KvResult;
 use kernel::{BoxFuture, Code, KvError, WatchStream};
 use std::sync::atomic::Ordering::Relaxed;
 use store::Member;
+use store::meter::Traffic;
 
 impl Served for Member {
     fn standing(&self) -> Standing {
@@ -36,8 +37,8 @@ impl Served for Member {
     }
 
     fn tally(&self) -> Tally {
-        let (counters, watches, sizes) =
-            (&self.shared().counters, self.watch_metrics(), self.store().sizes());
+        let (counters, meter) = (&self.shared().counters, &self.shared().meter);
+        let (watches, sizes) = (self.watch_metrics(), self.store().sizes());
         Tally {
             leader_changes: counters.leader_changes.load(Relaxed),
             proposals_failed: counters.proposals_failed.load(Relaxed),
@@ -49,6 +50,13 @@ impl Served for Member {
             slow_watchers: watches.lagging as u64,
             keys: sizes.keys,
             leases: sizes.leases,
+            log_syncs: meter.log_syncs.read(),
+            log_bytes: meter.log_bytes.load(Relaxed),
+            checkpoints: meter.checkpoints.read(),
+            slow_applies: meter.slow_applies.load(Relaxed),
+            slow_read_indexes: meter.slow_read_indexes.load(Relaxed),
+            failed_read_indexes: meter.failed_read_indexes.load(Relaxed),
+            peers: meter.traffic().map(peer_tally).collect(),
         }
     }
 
@@ -79,6 +87,21 @@ impl Served for Member {
 
     fn move_leader(&self, target: u64) -> BoxFuture<'_, KvResult<()>> {
         Box::pin(Member::move_leader(self, target))
+    }
+}
+
+fn peer_tally((id, traffic): (u64, &Traffic)) -> PeerTally {
+    PeerTally {
+        id,
+        sent: traffic.sent.load(Relaxed),
+        sent_bytes: traffic.sent_bytes.load(Relaxed),
+        received: traffic.received.load(Relaxed),
+        received_bytes: traffic.received_bytes.load(Relaxed),
+        send_failures: traffic.send_failures.load(Relaxed),
+        snapshots_sent: traffic.snapshots_sent.load(Relaxed),
+        snapshots_failed: traffic.snapshots_failed.load(Relaxed),
+        snapshots_received: traffic.snapshots_received.load(Relaxed),
+        snapshots_refused: traffic.snapshots_refused.load(Relaxed),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::meter::{Meter, head};
 use crate::process;
-use crate::served::{API_VERSION, Served, Standing, Tally};
+use crate::served::{API_VERSION, BUCKETS, PeerTally, Reading, Served, Standing, Tally};
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -18,7 +18,10 @@ pub(crate) fn page(served: &dyn Served, meter: &Meter) -> String {
     let mut out = String::with_capacity(8 << 10);
     let standing = served.standing();
     write_standing(&mut out, &standing);
-    write_tally(&mut out, &served.tally(), meter.writes_under_way());
+    let tally = served.tally();
+    write_tally(&mut out, &tally, meter.writes_under_way());
+    write_measurements(&mut out, &tally);
+    write_peers(&mut out, &tally.peers);
     row(
         &mut out,
         COUNTER,
@@ -107,6 +110,82 @@ fn write_tally(out: &mut String, tally: &Tally, pending: u64) {
     );
     let refused = "orlop_peer_messages_refused_total";
     row(out, COUNTER, refused, "Messages of peers that made no sense.", tally.refused_messages);
+}
+
+fn write_measurements(out: &mut String, tally: &Tally) {
+    let syncs = "etcd_disk_wal_fsync_duration_seconds";
+    histogram(out, syncs, "Time that a sync of the log takes.", &tally.log_syncs);
+    let commits = "etcd_disk_backend_commit_duration_seconds";
+    histogram(out, commits, "Time that a checkpoint of the state takes.", &tally.checkpoints);
+    // A gauge, and so named, in etcd too.
+    row(out, GAUGE, "etcd_disk_wal_write_bytes_total", "Bytes written to the log.", tally.log_bytes);
+    row(
+        out,
+        COUNTER,
+        "etcd_server_slow_apply_total",
+        "Entries whose apply took more than 100 ms.",
+        tally.slow_applies,
+    );
+    row(
+        out,
+        COUNTER,
+        "etcd_server_slow_read_indexes_total",
+        "Read indexes asked for again because no answer came in time.",
+        tally.slow_read_indexes,
+    );
+    row(
+        out,
+        COUNTER,
+        "etcd_server_read_indexes_failed_total",
+        "Linearizable reads given up.",
+        tally.failed_read_indexes,
+    );
+}
+
+/// A family of metrics with a row for each peer: its name, what it is, the label that names the peer, and the value.
+type PeerMetric = (&'static str, &'static str, &'static str, fn(&PeerTally) -> u64);
+
+const PEER_METRICS: [PeerMetric; 9] = [
+    ("etcd_network_peer_sent_bytes_total", "Bytes sent to peers.", "To", |peer| peer.sent_bytes),
+    ("etcd_network_peer_received_bytes_total", "Bytes received from peers.", "From", |peer| {
+        peer.received_bytes
+    }),
+    ("orlop_peer_messages_sent_total", "Messages sent to peers.", "To", |peer| peer.sent),
+    ("orlop_peer_messages_received_total", "Messages received from peers.", "From", |peer| peer.received),
+    ("etcd_network_peer_sent_failures_total", "Connections to peers that failed.", "To", |peer| {
+        peer.send_failures
+    }),
+    ("etcd_network_snapshot_send_success", "Snapshots sent.", "To", |peer| peer.snapshots_sent),
+    ("etcd_network_snapshot_send_failures", "Snapshots that were not taken.", "To", |peer| {
+        peer.snapshots_failed
+    }),
+    ("etcd_network_snapshot_receive_success", "Snapshots received.", "From", |peer| peer.snapshots_received),
+    ("etcd_network_snapshot_receive_failures", "Snapshots refused.", "From", |peer| peer.snapshots_refused),
+];
+
+fn write_peers(out: &mut String, peers: &[PeerTally]) {
+    for (name, help, label, value) in PEER_METRICS {
+        head(out, name, COUNTER, help);
+        for peer in peers {
+            let value = value(peer);
+            writeln!(out, "{name}{{{label}=\"{:x}\"}} {value}", peer.id).expect("a string takes everything");
+        }
+    }
+}
+
+/// A histogram whose bounds are 1 ms and its doublings.
+fn histogram(out: &mut String, name: &str, help: &str, reading: &Reading) {
+    head(out, name, "histogram", help);
+    let mut line = |rest: std::fmt::Arguments<'_>| {
+        writeln!(out, "{name}_{rest}").expect("a string takes everything");
+    };
+    for bucket in 0..BUCKETS {
+        let bound = f64::from(1u32 << bucket) / 1e3;
+        line(format_args!("bucket{{le=\"{bound}\"}} {}", reading.up_to[bucket]));
+    }
+    line(format_args!("bucket{{le=\"+Inf\"}} {}", reading.count));
+    line(format_args!("sum {}", reading.sum.as_secs_f64()));
+    line(format_args!("count {}", reading.count));
 }
 
 fn row(out: &mut String, kind: &str, name: &str, help: &str, value: u64) {

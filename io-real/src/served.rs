@@ -4,6 +4,7 @@
 
 use kernel::kv::KvResult;
 use kernel::{BoxFuture, Kv, WatchStream};
+pub use store::meter::{BUCKETS, Reading};
 
 /// The version of etcd whose API is served: what Status and `/version` say, and what clients switch features on by.
 pub const API_VERSION: &str = "3.7.0";
@@ -40,7 +41,7 @@ pub struct Standing {
 }
 
 /// What a member has counted since its start, and what it holds now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Leader changes seen.
     pub leader_changes: u64,
@@ -62,6 +63,45 @@ pub struct Tally {
     pub keys: u64,
     /// Leases there are now.
     pub leases: u64,
+    /// Syncs of the log's files.
+    pub log_syncs: Reading,
+    /// Bytes written to the log's files.
+    pub log_bytes: u64,
+    /// Checkpoints of the state.
+    pub checkpoints: Reading,
+    /// Entries whose apply took more than 100 ms.
+    pub slow_applies: u64,
+    /// Read indexes that had to be asked for again.
+    pub slow_read_indexes: u64,
+    /// Linearizable reads that were given up.
+    pub failed_read_indexes: u64,
+    /// What passed between this member and each other.
+    pub peers: Vec<PeerTally>,
+}
+
+/// What passed between a member and another since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerTally {
+    /// The other.
+    pub id: u64,
+    /// Messages sent to it.
+    pub sent: u64,
+    /// Their bytes.
+    pub sent_bytes: u64,
+    /// Messages that came from it.
+    pub received: u64,
+    /// Their bytes.
+    pub received_bytes: u64,
+    /// Connections to it that could not be made, or that broke.
+    pub send_failures: u64,
+    /// Snapshots that it took.
+    pub snapshots_sent: u64,
+    /// Snapshots that it did not take whole.
+    pub snapshots_failed: u64,
+    /// Snapshots that came from it whole.
+    pub snapshots_received: u64,
+    /// Snapshots that did not come whole, or were refused.
+    pub snapshots_refused: u64,
 }
 
 /// The outcome of hashing the keys.

@@ -100,6 +100,17 @@ async fn metrics_carry_the_names_that_alerts_are_written_for() {
         "etcd_server_version{server_version=\"3.7.0\"} 1",
         "etcd_cluster_version{cluster_version=\"3.7\"} 1",
         "# TYPE etcd_mvcc_db_total_size_in_bytes gauge",
+        "etcd_disk_wal_fsync_duration_seconds_bucket{le=\"0.001\"} 1",
+        "etcd_disk_wal_fsync_duration_seconds_bucket{le=\"8.192\"} 2",
+        "etcd_disk_wal_fsync_duration_seconds_bucket{le=\"+Inf\"} 3",
+        "etcd_disk_wal_fsync_duration_seconds_sum 10.003",
+        "etcd_disk_wal_fsync_duration_seconds_count 3",
+        "etcd_disk_backend_commit_duration_seconds_count 0",
+        "etcd_server_slow_apply_total 5",
+        "etcd_server_slow_read_indexes_total 6",
+        "etcd_server_read_indexes_failed_total 7",
+        "etcd_network_peer_sent_bytes_total{To=\"ab\"} 8",
+        "etcd_network_snapshot_receive_success{From=\"ab\"} 9",
     ] {
         assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
     }
@@ -109,8 +120,11 @@ async fn metrics_carry_the_names_that_alerts_are_written_for() {
     for line in page.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();
         assert!(value.parse::<f64>().is_ok(), "{line}");
-        let family = name.split('{').next().unwrap();
-        assert!(page.contains(&format!("# TYPE {family} ")), "{line} has no type");
+        let name = name.split('{').next().unwrap();
+        let of_histogram = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
+        let typed = page.contains(&format!("# TYPE {name} "))
+            || of_histogram.is_some_and(|family| page.contains(&format!("# TYPE {family} histogram\n")));
+        assert!(typed, "{line} has no type");
     }
 }
 

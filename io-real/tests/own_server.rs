@@ -28,9 +28,19 @@ fn peers(count: u64) -> Vec<Peer> {
 }
 
 async fn start(folder: &Path, id: u64, peers: &[Peer]) -> (Member, Server) {
+    start_with(folder, id, peers, |_| {}).await
+}
+
+async fn start_with(
+    folder: &Path,
+    id: u64,
+    peers: &[Peer],
+    change: impl FnOnce(&mut MemberConfig),
+) -> (Member, Server) {
     let mut config = MemberConfig::new(id, 77, peers.to_vec());
     config.listen_peer = config.this_member().unwrap().peer_addr.clone();
     config.wal_segment_bytes = 4 << 20;
+    change(&mut config);
     let io = ports::io(&folder.join(format!("m{id}")));
     let member = Member::start(io, config).await.unwrap();
     let server = Server::start(Arc::new(member.clone()), Options::default()).await;
@@ -111,4 +121,69 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     assert_eq!((left.granted_ttl, left.keys.len()), (600, 1));
     server.stop().await;
     member.stop().await;
+}
+
+/// The value of the first row of `page` that begins with `row`.
+fn metric(page: &str, row: &str) -> f64 {
+    let found = page.lines().find_map(|line| line.strip_prefix(row)?.strip_prefix(' '));
+    found.unwrap_or_else(|| panic!("no {row} in {page}")).parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_measure_the_disk_and_the_peers() {
+    const PUTS: u64 = 40;
+    let (folder, peers) = (tempfile::tempdir().unwrap(), peers(3));
+    let mut members = Vec::new();
+    for id in 1..=3 {
+        members
+            .push(start_with(folder.path(), id, &peers, |config| config.checkpoint_bytes = 32 << 10).await);
+    }
+    let endpoints: Vec<&str> = members.iter().map(|(_, server)| server.endpoint.as_str()).collect();
+    let client = suite::client(&endpoints).await;
+    for n in 0..PUTS {
+        client.put(suite::put(&format!("k{n}"), &"v".repeat(4 << 10))).await.unwrap();
+    }
+    for (member, server) in &members {
+        // A linearizable read: this member has the puts and has heard of a quorum.
+        suite::client(&[&server.endpoint]).await.range(suite::get("k0")).await.unwrap();
+        let page = server.get("/metrics").await.1;
+        let (syncs, checkpoints) =
+            ("etcd_disk_wal_fsync_duration_seconds", "etcd_disk_backend_commit_duration_seconds");
+        for name in [syncs, checkpoints] {
+            let count = metric(&page, &format!("{name}_count"));
+            assert_eq!(metric(&page, &format!("{name}_bucket{{le=\"+Inf\"}}")), count, "{page}");
+            assert!(metric(&page, &format!("{name}_bucket{{le=\"8.192\"}}")) <= count, "{page}");
+            let sum = metric(&page, &format!("{name}_sum"));
+            assert!(count >= 1.0 && sum > 0.0 && sum < 60.0, "{count} of {name} in {sum} s");
+        }
+        if member.status().leads {
+            let count = metric(&page, &format!("{syncs}_count"));
+            assert!(count >= PUTS as f64, "{count} syncs for {PUTS} puts, one after another");
+        }
+        let bytes = (PUTS * (4 << 10)) as f64;
+        assert!(metric(&page, "etcd_disk_wal_write_bytes_total") > bytes, "{page}");
+        let id = member.config().member_id;
+        let with = |name: &str, label: &str| -> f64 {
+            let of = |peer| metric(&page, &format!("{name}{{{label}=\"{peer}\"}}"));
+            (1..=3).filter(|peer| *peer != id).map(of).sum()
+        };
+        assert!(with("orlop_peer_messages_sent_total", "To") >= 1.0, "{page}");
+        assert!(with("orlop_peer_messages_received_total", "From") >= 1.0, "{page}");
+        let (sent, received) = (
+            with("etcd_network_peer_sent_bytes_total", "To"),
+            with("etcd_network_peer_received_bytes_total", "From"),
+        );
+        let (large, small) = if member.status().leads { (sent, received) } else { (received, sent) };
+        assert!(large > bytes && small > 0.0 && small < large, "sent {sent}, received {received}");
+        for name in ["etcd_network_snapshot_send_success", "etcd_network_snapshot_send_failures"] {
+            assert_eq!(with(name, "To"), 0.0);
+        }
+        for name in ["slow_apply_total", "slow_read_indexes_total", "read_indexes_failed_total"] {
+            assert!(metric(&page, &format!("etcd_server_{name}")) <= 1.0, "{page}");
+        }
+    }
+    for (member, server) in members {
+        server.stop().await;
+        member.stop().await;
+    }
 }

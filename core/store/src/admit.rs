@@ -3,6 +3,7 @@
 
 use crate::frame::{Body, LeaseAnswer, LeaseAsk};
 use crate::lease::LeaseCall;
+use crate::meter;
 use crate::node::{Node, Pending, Reply, Waiter};
 use crate::proposal::Proposal;
 use bytes::Bytes;
@@ -19,7 +20,7 @@ const REVOKES_A_SECOND: u128 = 1_000;
 
 impl Node {
     pub(crate) fn take_proposal(&mut self, request: u64, payload: Bytes, reply: Reply, now: Duration) {
-        if self.persist.is_full() {
+        if self.persist.is_full() || self.run.no_room {
             let _ = reply.send(Err(KvError::no_space()));
             return;
         }
@@ -31,6 +32,15 @@ impl Node {
         let until = now + self.config.request_timeout();
         self.run.pending.insert(request, Pending { until, term: 0, reply });
         self.run.waiting.push_back((request, payload));
+    }
+
+    /// There is no room for the state: what waits for some and was promised to nobody is refused.
+    pub(crate) fn refuse_waiting(&mut self) {
+        for (request, _) in std::mem::take(&mut self.run.waiting) {
+            if let Some(pending) = self.run.pending.remove(&request) {
+                let _ = pending.reply.send(Err(KvError::no_space()));
+            }
+        }
     }
 
     /// Hands waiting proposals to consensus, as many as it takes.
@@ -140,7 +150,11 @@ impl Node {
         };
         for waiter in self.reads.take_if(over) {
             match waiter {
-                Waiter::Read { reply, .. } => drop(reply.send(Err(late(lost)))),
+                Waiter::Read { reply, .. } if reply.is_canceled() => {}
+                Waiter::Read { reply, .. } => {
+                    meter::add(&self.shared.meter.failed_read_indexes);
+                    drop(reply.send(Err(late(lost))));
+                }
                 Waiter::Lease { call, .. } => call.fail(late(lost)),
             }
         }
@@ -177,9 +191,12 @@ impl Node {
 
     pub(crate) fn ask_read_index(&mut self) {
         let now = self.io.clock.now();
-        if let Some(context) = self.reads.ask(now)
-            && self.consensus.read_index(context).is_err()
-        {
+        let unanswered = self.reads.is_asked();
+        let Some(context) = self.reads.ask(now) else { return };
+        if unanswered {
+            meter::add(&self.shared.meter.slow_read_indexes);
+        }
+        if self.consensus.read_index(context).is_err() {
             self.reads.refused();
         }
     }

@@ -21,6 +21,7 @@ mod lease;
 mod lessor;
 mod member;
 mod membership;
+pub mod meter;
 mod node;
 mod owner;
 mod peers;
@@ -31,6 +32,7 @@ mod recall;
 mod recovery;
 mod shared;
 mod snapshot;
+mod timed;
 mod upkeep;
 mod watch;
 

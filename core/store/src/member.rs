@@ -7,6 +7,7 @@ use crate::error::{FatalError, StartError};
 use crate::frame::{Hello, PROTOCOL};
 use crate::lease::Leases;
 use crate::membership::Membership;
+use crate::meter::Meter;
 use crate::node::{Event, Node, Run};
 use crate::peers::{Door, Identity, Links};
 use crate::persist::Persist;
@@ -14,6 +15,7 @@ use crate::reads::Reads;
 use crate::recovery::{self, Recovery};
 use crate::shared::{Shared, Status};
 use crate::snapshot;
+use crate::timed::timed;
 use consensus::{Config, Consensus};
 use futures_channel::oneshot;
 use kernel::inbox::{Inbox, Outlet, inbox};
@@ -57,11 +59,13 @@ impl Member {
         check_config(&config)?;
         let listener = listen(&io, &config).await?;
         let log_worker = io.spawn.worker("log");
-        let (its_io, its_config) = (io.clone(), config.clone());
+        let others = config.members.iter().map(|member| member.id).filter(|id| *id != config.member_id);
+        let meter = Arc::new(Meter::new(others));
+        let (its_io, its_config) = (timed(&io, &recovery::wal_dir(&config), &meter), config.clone());
         let recovered = run_on(&log_worker, move || recovery::recover(&its_io, &its_config)).await;
         let recovery =
             recovered.ok_or_else(|| StartError::Io("the log's thread did not start".to_string()))??;
-        assemble(io, config, log_worker, recovery, listener)
+        assemble(io, config, log_worker, recovery, listener, meter)
     }
 
     /// What it was told at start.
@@ -186,15 +190,16 @@ fn assemble(
     log_worker: Arc<dyn Worker>,
     recovery: Recovery,
     listener: Option<Box<dyn Listener>>,
+    meter: Arc<Meter>,
 ) -> Result<Member, StartError> {
     let Recovery { wal, store, restored, quarantine, unproven, membership, lock, notes } = recovery;
     let mut draws = Stream::new(io.seed, "member", config.member_id);
     let incarnation = draws.next_u64();
-    let shared = Arc::new(Shared::new(draws.next_u64() >> 1));
+    let shared = Arc::new(Shared::new(draws.next_u64() >> 1, meter.clone()));
     notes.into_iter().for_each(|note| shared.note(note));
     let (events, outlet) = inbox(INBOX);
     let last_index = restored.entries.last().map_or(restored.snapshot.index, |entry| entry.index);
-    let identity = identity(&config, incarnation, last_index);
+    let identity = identity(&config, incarnation, last_index, meter);
     let applier = Applier::new(config.member_id, config.observer.clone(), store.applied_term(), membership);
     applier.observe(Observation::Restored {
         applied: store.applied(),
@@ -267,7 +272,7 @@ fn start_loop(io: &Io, node: Node, outlet: Outlet<Event>) {
     io.spawn.spawn("member", Box::pin(node.run(outlet)));
 }
 
-fn identity(config: &MemberConfig, incarnation: u64, last_index: u64) -> Identity {
+fn identity(config: &MemberConfig, incarnation: u64, last_index: u64, meter: Arc<Meter>) -> Identity {
     let others = config.members.iter().filter(|member| member.id != config.member_id);
     let peers = others.map(|member| (member.id, member.peer_addr.clone())).collect();
     let name = config.this_member().map(|member| member.name.clone()).unwrap_or_default();
@@ -281,7 +286,7 @@ fn identity(config: &MemberConfig, incarnation: u64, last_index: u64) -> Identit
         snapshot: false,
         name,
     };
-    Identity { hello, peers: Arc::new(peers) }
+    Identity { hello, peers: Arc::new(peers), meter }
 }
 
 fn consensus(

@@ -131,6 +131,8 @@ pub struct Run {
     pub(crate) flushing: bool,
     /// The last flush found no room; the next is tried with the next tick.
     pub(crate) state_is_full: bool,
+    /// The same, until a flush has found room: writes are refused meanwhile.
+    pub(crate) no_room: bool,
     /// The checkpoint before the last: the log is kept back to it.
     pub(crate) previous_checkpoint: u64,
     pub(crate) last_checkpoint: u64,
@@ -332,6 +334,7 @@ impl Node {
         let now = self.io.clock.now();
         let last = committed.last().map(|entry| entry.index);
         let term = committed.last().map_or(0, |entry| entry.term);
+        let mut begun = now;
         for entry in committed {
             let outcome =
                 self.applier.apply(&self.store, &mut self.consensus, entry).map_err(FatalError::Diverged)?;
@@ -342,6 +345,9 @@ impl Node {
             if let Some(pending) = outcome.own_request.and_then(|request| self.run.pending.remove(&request)) {
                 let _ = pending.reply.send(outcome.result);
             }
+            let ended = self.io.clock.now();
+            self.shared.meter.applied(ended.saturating_sub(begun));
+            begun = ended;
         }
         if let Some(last) = last {
             self.consensus.advance_applied(last);
@@ -375,6 +381,6 @@ impl Node {
         if let Some(moving) = self.run.moving.take_if(|moving| moving.to == raft.leader) {
             let _ = moving.reply.send(Ok(()));
         }
-        self.shared.publish(Status::of(&raft, &self.store, self.persist.is_full()));
+        self.shared.publish(Status::of(&raft, &self.store, self.persist.is_full() || self.run.no_room));
     }
 }

@@ -7,6 +7,7 @@
 //! on an old connection cannot arrive between newer ones. Snapshots travel on connections of their own (see `snapshot`).
 
 use crate::frame::{Body, Hello, PROTOCOL};
+use crate::meter::{self, Meter};
 use crate::node::Event;
 use crate::snapshot;
 use bytes::Bytes;
@@ -37,6 +38,8 @@ pub struct Identity {
     pub hello: Hello,
     /// Address of each other member.
     pub peers: Arc<BTreeMap<u64, String>>,
+    /// Counts what it sends and receives.
+    pub meter: Arc<Meter>,
 }
 
 impl Identity {
@@ -104,7 +107,7 @@ impl Link {
                 waiting.clear();
                 self.outlet.take(usize::MAX, &mut waiting);
                 waiting.clear();
-                self.events.push(Event::PeerLost(self.peer));
+                self.lost();
                 let pause = self.io.clock.now() + REDIAL_PAUSE;
                 self.io.clock.sleep_until(pause).await;
                 continue;
@@ -112,8 +115,13 @@ impl Link {
             if self.pump(connection).await == Woken::Closed {
                 return;
             }
-            self.events.push(Event::PeerLost(self.peer));
+            self.lost();
         }
+    }
+
+    fn lost(&self) {
+        self.identity.meter.count(self.peer, |traffic| meter::add(&traffic.send_failures));
+        self.events.push(Event::PeerLost(self.peer));
     }
 
     async fn dial(&self) -> Option<Connection> {
@@ -136,7 +144,9 @@ impl Link {
                 Woken::Events => {}
             }
             self.outlet.take(SEND_BATCH, &mut bodies);
-            let frames = bodies.drain(..).map(Body::into_frame).collect();
+            let frames: Vec<Bytes> = bodies.drain(..).map(Body::into_frame).collect();
+            let bytes = frames.iter().map(Bytes::len).sum();
+            self.identity.meter.count(self.peer, |traffic| traffic.sending(frames.len(), bytes));
             let broken = {
                 let mut send = sender.send(frames);
                 poll_fn(|context| match ended.as_mut().poll(context) {
@@ -212,7 +222,10 @@ impl Door {
     async fn read(&self, mut connection: Connection) {
         let Some(hello) = self.hello(&mut connection).await else { return };
         if hello.snapshot {
-            return self.snapshots.receive(&self.io, &self.events, connection).await;
+            let whole = self.snapshots.receive(&self.io, &self.events, connection).await;
+            return self.identity.meter.count(hello.from, |traffic| {
+                meter::add(if whole { &traffic.snapshots_received } else { &traffic.snapshots_refused });
+            });
         }
         let number = {
             let mut newest = self.newest.lock().expect("no holder panics");
@@ -230,6 +243,7 @@ impl Door {
                 self.io.probe.sometimes("peers: a superseded connection still had frames");
                 return;
             }
+            self.identity.meter.count(from, |traffic| traffic.receiving(frame.len()));
             let Ok(body) = Body::decode(frame) else { break };
             if !self.deliver(Event::Peer { from, body }).await {
                 return;

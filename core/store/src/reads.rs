@@ -41,6 +41,11 @@ impl<W> Reads<W> {
         self.fresh.len() + asked + self.known.iter().map(|(_, waiting)| waiting.len()).sum::<usize>()
     }
 
+    /// Whether a confirmation is under way.
+    pub fn is_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
     /// The context to ask the quorum with now, if there is anything to ask. The caller says by [`Reads::refused`] when it
     /// could not be asked.
     pub fn ask(&mut self, now: Duration) -> Option<u64> {

@@ -36,11 +36,16 @@ pub struct Recovery {
     pub notes: Vec<String>,
 }
 
+/// The folder of the log.
+pub fn wal_dir(config: &MemberConfig) -> String {
+    format!("{}/wal", config.dir)
+}
+
 /// Reads the data directory, or makes it. Blocks.
 pub fn recover(io: &Io, config: &MemberConfig) -> Result<Recovery, StartError> {
     let disk = &io.disk;
     let dir = &config.dir;
-    let wal_dir = format!("{dir}/wal");
+    let wal_dir = wal_dir(config);
     owner::check(disk.as_ref(), config, &wal_dir)?;
     disk.create_dir(dir).map_err(|error| io_error("create", dir, &error))?;
     let lock = lock(disk, dir)?;

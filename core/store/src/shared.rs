@@ -1,11 +1,12 @@
 //! What the loop shows to everybody else: its status, its counters, and whether it had to end.
 
 use crate::error::FatalError;
+use crate::meter::Meter;
 use consensus::Role;
 use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 
 /// Notes kept until they are taken; more are dropped.
@@ -57,7 +58,8 @@ impl Status {
             revision: store.revision(),
             compacted_revision: store.compacted_revision(),
             db_size: sizes.total,
-            db_size_in_use: sizes.in_use,
+            // Rows that still wait in memory have no place in the file yet.
+            db_size_in_use: sizes.in_use.min(sizes.total),
             no_space,
         }
     }
@@ -91,6 +93,8 @@ pub struct Shared {
     next_request: AtomicU64,
     /// Counters.
     pub counters: Counters,
+    /// Measurements.
+    pub meter: Arc<Meter>,
 }
 
 #[derive(Default)]
@@ -107,8 +111,8 @@ struct Fatal {
 
 impl Shared {
     /// Nothing known yet; requests count up from `first_request`, which differs between lives.
-    pub fn new(first_request: u64) -> Self {
-        Shared { next_request: AtomicU64::new(first_request), ..Shared::default() }
+    pub fn new(first_request: u64, meter: Arc<Meter>) -> Self {
+        Shared { next_request: AtomicU64::new(first_request), meter, ..Shared::default() }
     }
 
     /// A request id that this life has not used.

@@ -7,6 +7,7 @@
 //! puts it in place of the state before anything that follows it in the log.
 
 use crate::frame::{Body, SnapshotVerdict};
+use crate::meter;
 use crate::node::Event;
 use crate::peers::{Identity, timeout};
 use bytes::Bytes;
@@ -47,6 +48,9 @@ pub fn send(io: &Io, identity: &Identity, store: &Store, events: &Inbox<Event>, 
     let task = async move {
         let to = message.to;
         let ok = transfer(&io, &identity, &store, message).await.is_some();
+        identity.meter.count(to, |traffic| {
+            meter::add(if ok { &traffic.snapshots_sent } else { &traffic.snapshots_failed });
+        });
         if !ok {
             io.probe.sometimes("snapshot: sending failed");
         }
@@ -106,20 +110,22 @@ impl Receiver {
         Receiver { path, worker, busy: Arc::default() }
     }
 
-    /// Takes a snapshot from a connection whose hello announced one.
-    pub async fn receive(&self, io: &Io, events: &Inbox<Event>, mut connection: Connection) {
+    /// Takes a snapshot from a connection whose hello announced one; whether it came whole.
+    pub async fn receive(&self, io: &Io, events: &Inbox<Event>, mut connection: Connection) -> bool {
         if self.busy.swap(true, Ordering::AcqRel) {
             io.probe.sometimes("snapshot: refused a second one");
-            return;
+            return false;
         }
         let outcome = self.collect(io, events, &mut connection).await;
         self.busy.store(false, Ordering::Release);
+        let whole = outcome.is_ok();
         let refused = outcome.err().unwrap_or_default();
         let verdict = Body::SnapshotVerdict(SnapshotVerdict { refused }).into_frame();
         if connection.sender.send(vec![verdict]).await.is_ok() {
             // The sender closes once it has read the verdict.
             let _ = timeout(io, STEP_TIMEOUT, connection.receiver.recv()).await;
         }
+        whole
     }
 
     async fn collect(

@@ -30,8 +30,17 @@ impl Node {
             && let Some(flush) = self.store.flush_wanted()
         {
             self.run.flushing = true;
-            let events = self.events.clone();
-            drop(self.state_worker.run(Box::new(move || events.push(Event::Flushed(flush.run())))));
+            let (events, clock, meter) =
+                (self.events.clone(), self.io.clock.clone(), self.shared.meter.clone());
+            let checkpoint = move || {
+                let begun = clock.now();
+                let ended = flush.run();
+                if ended.is_ok() {
+                    meter.checkpoints.observe(clock.now().saturating_sub(begun));
+                }
+                events.push(Event::Flushed(ended));
+            };
+            drop(self.state_worker.run(Box::new(checkpoint)));
         }
         if let Some(index) = self.run.release_wanted
             && self.persist.release(index)
@@ -83,6 +92,7 @@ impl Node {
         self.run.flushing = false;
         match result {
             Ok(()) => {
+                self.run.no_room = false;
                 let checkpoint = self.store.checkpointed();
                 if checkpoint > self.run.last_checkpoint {
                     self.run.previous_checkpoint = self.run.last_checkpoint;
@@ -93,6 +103,8 @@ impl Node {
             }
             Err(mvcc::Error::Full(_)) => {
                 self.run.state_is_full = true;
+                self.run.no_room = true;
+                self.refuse_waiting();
                 self.io.probe.sometimes("node: no room for the state");
                 Ok(())
             }

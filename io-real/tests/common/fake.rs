@@ -1,10 +1,11 @@
 //! A member that answers what a test has set: for what the edge does by itself.
 
-use io_real::served::{KeyHash, Served, Standing, Tally};
+use io_real::served::{KeyHash, PeerTally, Served, Standing, Tally};
 use kernel::kv::KvResult;
 use kernel::{BoxFuture, Code, Kv, KvError, WatchStream};
 use std::sync::Mutex;
 use std::time::Duration;
+use store::meter::Histogram;
 use tokio::sync::mpsc;
 use wire::*;
 
@@ -111,7 +112,21 @@ impl Served for Fake {
     }
 
     fn tally(&self) -> Tally {
-        Tally { leader_changes: 3, proposals_failed: 2, watchers: 4, ..Tally::default() }
+        let log_syncs = Histogram::default();
+        for milliseconds in [1, 2, 10_000] {
+            log_syncs.observe(Duration::from_millis(milliseconds));
+        }
+        Tally {
+            leader_changes: 3,
+            proposals_failed: 2,
+            watchers: 4,
+            log_syncs: log_syncs.read(),
+            slow_applies: 5,
+            slow_read_indexes: 6,
+            failed_read_indexes: 7,
+            peers: vec![PeerTally { id: 0xab, sent_bytes: 8, snapshots_received: 9, ..PeerTally::default() }],
+            ..Tally::default()
+        }
     }
 
     fn members(&self, _: bool) -> BoxFuture<'_, KvResult<Vec<Member>>> {
