@@ -112,7 +112,8 @@ impl Cluster {
         fs::read_to_string(self.log(member)).unwrap_or_default()
     }
 
-    fn wait_ready(&mut self) {
+    /// Waits until every member serves.
+    pub fn wait_ready(&mut self) {
         let until = Instant::now() + Duration::from_secs(30);
         for member in 0..self.size {
             while !healthy(&self.endpoint(member)) {
@@ -129,6 +130,22 @@ impl Cluster {
         if let Some(mut child) = self.members[member].take() {
             child.kill().expect("a child of ours");
             child.wait().expect("a child of ours");
+        }
+    }
+
+    /// Waits for a member that ends by itself.
+    pub fn wait_end(&mut self, member: usize) -> std::process::ExitStatus {
+        let until = Instant::now() + Duration::from_secs(20);
+        let mut child = self.members[member].take().expect("it was started");
+        loop {
+            if let Some(status) = child.try_wait().expect("a child of ours") {
+                return status;
+            }
+            if Instant::now() >= until {
+                let _ = child.kill();
+                panic!("member {member} does not end\n{}", self.printed(member));
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 

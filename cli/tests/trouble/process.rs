@@ -37,7 +37,7 @@ impl Alone {
         self
     }
 
-    /// Under another program from the next start on, or under none.
+    /// Under another program from the next start on, or under none. It must become the server, so that a signal reaches it.
     pub fn under(&mut self, prefix: &[&str]) {
         self.prefix = prefix.iter().map(ToString::to_string).collect();
     }
@@ -54,13 +54,21 @@ impl Alone {
     /// Starts it and waits until it serves.
     pub fn start(&mut self) {
         self.spawn();
+        assert!(self.ready_or_ended(), "it ended\n{}", self.printed());
+    }
+
+    /// Waits until it serves (true) or has ended by itself.
+    pub fn ready_or_ended(&mut self) -> bool {
         let until = Instant::now() + PATIENCE;
         while !healthy(&self.endpoint()) {
-            let ended = self.child.as_mut().and_then(|child| child.try_wait().expect("a child of ours"));
-            assert!(ended.is_none(), "it ended: {ended:?}\n{}", self.printed());
+            let child = self.child.as_mut().expect("it was started");
+            if child.try_wait().expect("a child of ours").is_some() {
+                return false;
+            }
             assert!(Instant::now() < until, "it is not ready\n{}", self.printed());
             std::thread::sleep(Duration::from_millis(30));
         }
+        true
     }
 
     /// Starts it and does not wait.
@@ -103,8 +111,7 @@ impl Alone {
 impl Drop for Alone {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // Under another program the child is not the server itself; its end by SIGTERM reaches it.
-            send_signal(child.id(), if self.prefix.is_empty() { "KILL" } else { "TERM" });
+            let _ = child.kill();
             let _ = child.wait();
         }
     }

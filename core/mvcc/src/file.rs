@@ -4,8 +4,8 @@
 //! - `lease`: granted leases: id -> `crc32 | ttl`.
 //! - `meta`: one entry, what the rows add up to: `crc32 | Meta`.
 //!
-//! One transaction moves all three from one applied index to the next. redb checks its own checksums only when it repairs
-//! after a crash; so whatever is read from here is checked against a CRC of ours.
+//! One transaction moves all three from one applied index to the next. redb checks its own checksums only when it is told
+//! to at a start, and when it repairs after a crash; so whatever is read from here is checked against a CRC of ours.
 
 use crate::Error;
 use crate::backend::{Backend, Gauge};
@@ -103,11 +103,24 @@ pub(crate) struct StateFile {
 }
 
 impl StateFile {
-    /// Opens the file at `path`. Repairs what a crash left.
+    /// Opens the file at `path`, which this process wrote or has checked. Repairs what a crash left.
     pub fn open(disk: &dyn Disk, path: &str, how: Open, cache_bytes: usize) -> Result<Self, Error> {
+        Self::open_with(disk, path, how, cache_bytes, false)
+    }
+
+    /// With `check` the checksum of every page is verified first: of a file that rotted while nobody looked, redb otherwise
+    /// leaves out rows, or panics. It costs one reading of the whole file.
+    fn open_with(
+        disk: &dyn Disk,
+        path: &str,
+        how: Open,
+        cache_bytes: usize,
+        check: bool,
+    ) -> Result<Self, Error> {
         let (backend, gauge) = Backend::new(disk.open(path, how)?)?;
         let mut builder = redb::Builder::new();
         builder.set_cache_size(cache_bytes);
+        builder.set_check_integrity_on_open(check);
         Ok(StateFile { db: builder.create_with_backend(backend)?, gauge })
     }
 
@@ -124,7 +137,7 @@ impl StateFile {
             opened => {
                 opened?;
                 disk.sync_dir(dir_of(path))?;
-                Self::open(disk, path, Open::Existing, cache_bytes)
+                Self::open_with(disk, path, Open::Existing, cache_bytes, true)
             }
         }
     }

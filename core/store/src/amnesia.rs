@@ -30,7 +30,7 @@ use std::io;
 use std::sync::Arc;
 
 /// The file that marks a directory as unproven.
-const MARK: &str = "unproven";
+pub(crate) const MARK: &str = "unproven";
 /// Above any term or index that is ever reached.
 const ABSURD: u64 = u64::MAX / 4;
 

@@ -4,6 +4,7 @@
 //! cut off leaves, and nothing else: a real etcd keeps its data under the same names (`member/wal`, `member/snap`), and must
 //! find them again as they were.
 
+use crate::amnesia;
 use crate::config::MemberConfig;
 use crate::error::StartError;
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use std::io;
 use wal::Wal;
 
 /// What may lie in the member's directory, and in that of its log, before there is a log.
-const OWN: [&str; 4] = ["lock", "wal", "state.redb", "state.redb.incoming"];
+const OWN: [&str; 5] = ["lock", amnesia::MARK, "wal", "state.redb", "state.redb.incoming"];
 const OWN_LOG: [&str; 2] = ["next", "spare"];
 
 /// What the log's first record says about whose it is.

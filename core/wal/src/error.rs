@@ -20,7 +20,7 @@ pub enum Error {
     /// Something that was acknowledged is damaged or missing. Nothing was changed on the disk.
     Corrupt(Damage),
     /// As [`Error::Corrupt`], and what was lost may include a vote, or its extent is unknown. This copy of the log can never
-    /// take part again: the member has to be removed from the cluster and added anew, with an empty data directory.
+    /// take part again: the member has to start anew, with an empty data directory.
     Unrepairable {
         /// The damage.
         damage: Damage,
@@ -94,13 +94,13 @@ impl fmt::Display for Error {
             Error::Poisoned => f.write_str("log: refused after an earlier disk error; the process must end"),
             Error::Corrupt(damage) => write!(
                 f,
-                "log: {damage}; nothing was changed: in a cluster of several members start with repair to fetch it \
-                 from the others, or remove and re-add this member; a single member must be restored from a backup"
+                "log: {damage}; nothing was changed: there is no other member to repair it from, restore the data \
+                 directory from a backup"
             ),
             Error::Unrepairable { damage, why } => write!(
                 f,
-                "log: {damage}, and {why}: this member may have voted without knowing it. Remove it from the cluster \
-                 and add it again with an empty data directory"
+                "log: {damage}, and {why}: this member may have voted without knowing it. Move its data directory away \
+                 and start it again: it learns from the other members what it may have forgotten"
             ),
             Error::Version { segment, found, known } => write!(
                 f,
