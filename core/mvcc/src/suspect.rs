@@ -9,7 +9,7 @@
 
 use crate::Error;
 use crate::file::{building, put_in_place, remove_unfinished};
-use kernel::{Disk, Open};
+use kernel::{Disk, File, Open};
 use std::io;
 
 /// Bytes copied at a time.
@@ -27,14 +27,21 @@ pub(crate) fn clear_up(disk: &dyn Disk, path: &str) -> Result<bool, Error> {
         found => drop(found?),
     }
     remove_unfinished(disk, path)?;
-    copy(disk, path)?;
-    put_in_place(disk, path)?;
+    // An operator may have moved a damaged file away: then nothing is left to be in doubt.
+    let there = match disk.open(path, Open::Existing) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        file => Some(file?),
+    };
+    if let Some(file) = &there {
+        copy(disk, &**file, path)?;
+        put_in_place(disk, path)?;
+    }
     disk.remove(&marker(path))?;
-    Ok(true)
+    Ok(there.is_some())
 }
 
-fn copy(disk: &dyn Disk, path: &str) -> Result<(), Error> {
-    let (from, to) = (disk.open(path, Open::Existing)?, disk.open(&building(path), Open::New)?);
+fn copy(disk: &dyn Disk, from: &dyn File, path: &str) -> Result<(), Error> {
+    let to = disk.open(&building(path), Open::New)?;
     let (len, mut part, mut at) = (from.len()?, vec![0; COPY_BYTES], 0);
     while at < len {
         let read = from.read_at(at, &mut part)?;

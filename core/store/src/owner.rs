@@ -13,8 +13,10 @@ use prost::Message as _;
 use std::io;
 use wal::Wal;
 
-/// What may lie in the member's directory, and in that of its log, before there is a log.
-const OWN: [&str; 5] = ["lock", amnesia::MARK, "wal", "state.redb", "state.redb.incoming"];
+/// What may lie in the member's directory, beside the state and what its name begins, and in that of its log, before there is a
+/// log.
+const OWN: [&str; 3] = ["lock", amnesia::MARK, "wal"];
+const OWN_STATE: &str = "state.redb";
 const OWN_LOG: [&str; 2] = ["next", "spare"];
 
 /// What the log's first record says about whose it is.
@@ -56,7 +58,9 @@ pub(crate) fn check(disk: &dyn Disk, config: &MemberConfig, wal_dir: &str) -> Re
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             names => names.map_err(|error| unreadable(path, error))?,
         };
-        if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        if let Some(name) =
+            names.iter().find(|name| !known.contains(&name.as_str()) && !name.starts_with(OWN_STATE))
+        {
             return Err(StartError::Foreign(format!(
                 "the data directory holds {path}/{name}, which this program did not write, perhaps the data of an etcd: \
                  nothing was changed; choose an empty --data-dir"
