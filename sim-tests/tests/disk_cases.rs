@@ -164,7 +164,7 @@ fn case_10_a_failed_sync_of_the_log_ends_the_member() {
 fn case_12_a_disk_that_lies_on_one_member_loses_nothing() {
     for (seed, small) in SEEDS.flat_map(|seed| [(seed, false), (seed, true)]) {
         let story = if small { Story::of_small_files(3) } else { Story::of(3) };
-        story.run(seed, |cluster| {
+        let report = story.run(seed, |cluster| {
             at(cluster, 3_000, |cluster| {
                 let liar = follower(cluster);
                 let node = cluster.node(liar);
@@ -184,6 +184,10 @@ fn case_12_a_disk_that_lies_on_one_member_loses_nothing() {
                 });
             });
         });
+        let caught = "node: a peer came back with less than it had acknowledged";
+        assert!(reached(&report, caught), "{:?}", report.probes);
+        // In one segment the end of the log is simply gone, and only the leader can tell.
+        assert!(small || reached(&report, "node: reminded of what the disk has lost"), "{:?}", report.probes);
     }
 }
 

@@ -269,6 +269,25 @@ fn a_silent_member_neither_votes_nor_campaigns() {
 }
 
 #[test]
+fn one_that_abstains_votes_in_later_terms_only() {
+    let mut network = led_by_one(3, 0);
+    let led = network.status(1).term;
+    network.crash(1, 0);
+    network.node(3).set_silent(true);
+    network.node(3).abstain(led + 1);
+    assert!(!network.node(3).vote_is_durable());
+    network.drain(3);
+    network.settle();
+    assert!(network.node(3).vote_is_durable());
+    network.crash(3, 0);
+    network.start(3);
+    assert_eq!((network.status(3).term, network.status(3).vote), (led + 1, 3), "it survives a crash");
+    (0..60).for_each(|_| network.round());
+    let elected = network.leader().expect("two of three elect");
+    assert!(network.status(elected).term > led + 1, "nobody had its vote in the term it abstained from");
+}
+
+#[test]
 fn too_much_in_flight_is_busy() {
     let mut network = led_by_one(3, 0);
     let large = "x".repeat(10_000);

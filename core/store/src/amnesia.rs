@@ -49,7 +49,7 @@ pub struct Amnesia {
 }
 
 impl Amnesia {
-    /// Nobody of `others` has been heard.
+    /// Nobody of `others` has been heard. `life` differs between two lives of the member's process.
     pub fn new(life: u64, others: impl Iterator<Item = u64>) -> Amnesia {
         Amnesia { life, unheard: others.collect(), term: 0, index: 0, ending: false, ticks: 0 }
     }

@@ -11,7 +11,7 @@ pub const PROTOCOL: u32 = 1;
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Frame {
     /// What it says.
-    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub body: Option<Body>,
 }
 
@@ -45,6 +45,9 @@ pub enum Body {
     /// What the member asked knows of the past.
     #[prost(message, tag = "9")]
     PastAnswer(PastAnswer),
+    /// The leader remembers more of the addressee's log than the addressee has.
+    #[prost(message, tag = "10")]
+    Reminder(Reminder),
 }
 
 /// Who connects.
@@ -124,6 +127,14 @@ pub struct PastAnswer {
     /// The end of its log, or up to where it once reached.
     #[prost(uint64, tag = "3")]
     pub last_index: u64,
+}
+
+/// You have forgotten something.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Reminder {
+    /// Up to where the addressee had acknowledged entries in an earlier life.
+    #[prost(uint64, tag = "1")]
+    pub acknowledged: u64,
 }
 
 /// Whether a snapshot arrived whole.

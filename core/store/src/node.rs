@@ -57,8 +57,8 @@ pub enum Event {
     Saved(Saved),
     /// A job on the state has ended.
     Flushed(Result<(), mvcc::Error>),
-    /// The mark of an unproven directory is gone, or not.
-    Proven(Result<(), String>),
+    /// The mark of an unproven directory is made (true) or removed (false).
+    Marked(Result<bool, String>),
     /// A snapshot was sent, or was not.
     SnapshotSent { to: u64, ok: bool },
     /// A snapshot has arrived whole.
@@ -241,7 +241,7 @@ impl Node {
                 }
             }
             Event::Flushed(result) => self.flushed(result)?,
-            Event::Proven(result) => self.proven(result)?,
+            Event::Marked(result) => self.marked(result)?,
             Event::SnapshotSent { to, ok } => {
                 self.run.sending.remove(&to);
                 self.consensus.report_snapshot(to, ok);
@@ -267,12 +267,14 @@ impl Node {
             Body::LeaseAnswer(answer) => self.leases.answered(answer, now),
             Body::PastAsk(ask) => self.answer_past(from, ask),
             Body::PastAnswer(answer) => self.learn_past(from, answer),
+            Body::Reminder(reminder) => self.reminded(from, reminder),
             _ => self.shared.note_refused(format!("member {from:x} sent a frame that does not belong here")),
         }
     }
 
     fn peer_up(&mut self, id: u64, incarnation: u64, last_index: u64) {
         if self.run.incarnations.insert(id, incarnation) != Some(incarnation) {
+            self.remind(id, last_index);
             self.consensus.peer_restarted(id, last_index);
         }
     }

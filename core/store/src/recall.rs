@@ -1,9 +1,12 @@
 //! How a member whose data directory was empty comes back into elections, and how it helps another to do so. The rule, and
 //! why it is enough, stands in `amnesia`.
+//!
+//! A member whose disk lost synced writes may be in the same position without knowing it, when what is left looks like an
+//! orderly end. If a leader still remembers what that member had acknowledged, it says so, and the same rule applies.
 
-use crate::amnesia;
+use crate::amnesia::{self, Amnesia};
 use crate::error::FatalError;
-use crate::frame::{Body, PastAnswer, PastAsk};
+use crate::frame::{Body, PastAnswer, PastAsk, Reminder};
 use crate::node::{Event, Node};
 
 /// Election timeouts after which the operator hears for whom this member waits.
@@ -69,16 +72,52 @@ impl Node {
         let (disk, dir, events) = (self.io.disk.clone(), self.config.dir.clone(), self.events.clone());
         drop(self.state_worker.run(Box::new(move || {
             let ended = amnesia::end(&disk, &dir).map_err(|error| error.to_string());
-            events.push(Event::Proven(ended));
+            events.push(Event::Marked(ended.map(|()| false)));
         })));
     }
 
-    pub(crate) fn proven(&mut self, ended: Result<(), String>) -> Result<(), FatalError> {
-        ended.map_err(|error| {
-            FatalError::Log(format!("cannot remove the mark of a new directory: {error}"))
+    pub(crate) fn marked(&mut self, outcome: Result<bool, String>) -> Result<(), FatalError> {
+        let there = outcome.map_err(|error| {
+            FatalError::Log(format!("cannot make or remove the mark of an unproven directory: {error}"))
         })?;
-        self.amnesia = None;
-        self.end_silence();
+        if !there {
+            self.amnesia = None;
+            self.settle_silence();
+        }
         Ok(())
+    }
+
+    /// A peer has begun a new life with a log that ends at `last_index`. Where this leader counts on more, the peer's disk lost
+    /// what it had called durable, and the peer need not know: it is told.
+    pub(crate) fn remind(&mut self, peer: u64, last_index: u64) {
+        let peers = self.consensus.status().peers;
+        let acknowledged = peers.iter().find(|known| known.id == peer).map_or(0, |known| known.matched);
+        if acknowledged > last_index {
+            self.io.probe.sometimes("node: a peer came back with less than it had acknowledged");
+            self.links.send(peer, Body::Reminder(Reminder { acknowledged }));
+        }
+    }
+
+    /// The leader says that this member has lost what it acknowledged, so it may have lost votes as well: from here on it is
+    /// as if its directory had been empty. Nothing to do if it knows.
+    pub(crate) fn reminded(&mut self, by: u64, reminder: Reminder) {
+        let acknowledged = reminder.acknowledged;
+        if self.amnesia.is_some() || self.quarantine.is_some_and(|lost| lost >= acknowledged) {
+            return;
+        }
+        self.io.probe.sometimes("node: reminded of what the disk has lost");
+        self.shared.note(format!(
+            "this member had acknowledged entries up to index {acknowledged}, as the leader {by:x} remembers, but they were not \
+             in its log at the start: its disk loses writes that it called durable, replace it. The member takes no part in \
+             elections until it has everything again"
+        ));
+        let peers = self.identity.peers.keys().copied();
+        self.amnesia = Some(Amnesia::new(self.identity.hello.incarnation, peers));
+        self.settle_silence();
+        let (disk, dir, events) = (self.io.disk.clone(), self.config.dir.clone(), self.events.clone());
+        drop(self.state_worker.run(Box::new(move || {
+            let begun = amnesia::begin(&disk, &dir, false).map_err(|error| error.to_string());
+            events.push(Event::Marked(begun));
+        })));
     }
 }

@@ -61,12 +61,12 @@ impl Node {
         if self.store.applied() >= lost && self.persist.clear_quarantine() {
             self.io.probe.sometimes("node: a damaged log was repaired from peers");
             self.quarantine = None;
-            self.end_silence();
+            self.settle_silence();
         }
     }
 
-    /// Takes part in elections again, unless there is another reason not to.
-    pub(crate) fn end_silence(&mut self) {
+    /// Takes part in elections, unless there is a reason not to.
+    pub(crate) fn settle_silence(&mut self) {
         self.consensus.set_silent(self.quarantine.is_some() || self.amnesia.is_some());
     }
 
