@@ -96,20 +96,22 @@ impl History {
 
     /// The row that a read at `main` sees.
     pub fn at(&self, main: i64) -> Option<Revision> {
-        let mark = match self.newest {
-            Some(newest) if newest.main <= main => newest,
-            _ => {
-                let after = self.older.partition_point(|mark| mark.main <= main);
-                *self.older.get(after.checked_sub(1)?)?
-            }
-        };
-        (!mark.deleted).then(|| mark.revision())
+        self.seen(main).map(|seen| seen.at)
     }
 
     /// The same, with what is known of the row.
     pub fn seen(&self, main: i64) -> Option<Seen> {
-        let at = self.at(main)?;
-        Some(Seen { at, newest: self.newest().filter(|newest| newest.at == at) })
+        match self.newest {
+            Some(mark) if mark.main <= main => {
+                let newest = self.newest()?;
+                Some(Seen { at: newest.at, newest: Some(newest) })
+            }
+            _ => {
+                let after = self.older.partition_point(|mark| mark.main <= main);
+                let mark = *self.older.get(after.checked_sub(1)?)?;
+                (!mark.deleted).then(|| Seen { at: mark.revision(), newest: None })
+            }
+        }
     }
 
     /// Forgets the rows that a compaction at `main` drops, adding them to `dropped`.
