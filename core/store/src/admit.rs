@@ -1,10 +1,11 @@
 //! What clients want of the loop: proposals, linearizable reads and lease calls, from their arrival to their answer or to
 //! the moment when they have waited too long.
 
+use crate::event::{Pending, Reply, Waiter};
 use crate::frame::{Body, LeaseAnswer, LeaseAsk};
 use crate::lease::LeaseCall;
 use crate::meter;
-use crate::node::{Node, Pending, Reply, Waiter};
+use crate::node::Node;
 use crate::proposal::Proposal;
 use bytes::Bytes;
 use consensus::Role;

@@ -5,9 +5,9 @@
 //! the answer was made.
 
 use crate::check;
+use crate::event::Event;
 use crate::lease::LeaseCall;
 use crate::member::Member;
-use crate::node::Event;
 use crate::proposal::Proposal;
 use futures_channel::oneshot;
 use kernel::inbox::Refused;

@@ -1,6 +1,7 @@
 //! Leaving in good order: leadership is handed over, whoever still waits is told, and a checkpoint is written.
 
-use crate::node::{Moving, Node, Waiter};
+use crate::event::Waiter;
+use crate::node::{Moving, Node};
 use consensus::Role;
 use futures_channel::oneshot;
 use kernel::KvError;

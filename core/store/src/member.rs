@@ -4,12 +4,14 @@ use crate::amnesia::Amnesia;
 use crate::apply::Applier;
 use crate::config::{MemberConfig, Observation, Peer};
 use crate::error::{FatalError, StartError};
+use crate::event::Event;
 use crate::frame::{Hello, PROTOCOL};
+use crate::identity::Identity;
 use crate::lease::Leases;
 use crate::membership::Membership;
 use crate::meter::Meter;
-use crate::node::{Event, Node, Run};
-use crate::peers::{Door, Identity, Links};
+use crate::node::{Node, Run};
+use crate::peers::{Door, Links};
 use crate::persist::Persist;
 use crate::reads::Reads;
 use crate::recovery::{self, Recovery};
@@ -139,7 +141,9 @@ impl Member {
     /// A stream of watchers. With `require_leader` it ends when this member has been without a leader for too long.
     pub fn open_watch(&self, require_leader: bool) -> Box<dyn WatchStream> {
         let inner = &self.0;
-        crate::watch::open(self, &inner.hub, inner.io.clock.clone(), inner.shared.clone(), require_leader)
+        let ids = (inner.config.cluster_id, inner.config.member_id);
+        let clock = inner.io.clock.clone();
+        crate::watch::open(ids, &inner.store, &inner.hub, clock, inner.shared.clone(), require_leader)
     }
 
     /// What the watchers cost now.

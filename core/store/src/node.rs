@@ -11,19 +11,19 @@ use crate::amnesia::Amnesia;
 use crate::apply::Applier;
 use crate::config::{MemberConfig, Observation};
 use crate::error::FatalError;
+use crate::event::{Arrived, Event, Pending, Waiter};
 use crate::frame::{Body, LeaseAsk};
+use crate::identity::Identity;
 use crate::lease::{LeaseCall, Leases};
-use crate::peers::{Identity, Links};
-use crate::persist::{Persist, Saved, snapshot_record};
+use crate::peers::Links;
+use crate::persist::{Persist, snapshot_record};
 use crate::reads::Reads;
 use crate::shared::{Shared, Status};
-use crate::snapshot;
 use bytes::Bytes;
 use consensus::{Consensus, Message, Output, Role};
 use futures_channel::oneshot;
 use kernel::inbox::{Inbox, Outlet, Woken};
 use kernel::{Io, KvError, Worker};
-use mvcc::Response;
 use mvcc::watch::Hub;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -31,61 +31,6 @@ use std::time::Duration;
 
 /// Events handled in one turn.
 const TURN_EVENTS: usize = 1_024;
-
-/// Where the outcome of a proposal goes.
-pub type Reply = oneshot::Sender<Result<Response, KvError>>;
-
-/// Everything that can happen to a member.
-pub enum Event {
-    /// A peer sent something.
-    Peer { from: u64, body: Body },
-    /// A peer connected.
-    PeerUp { id: u64, incarnation: u64, last_index: u64 },
-    /// The way to a peer is gone, and what was queued for it with it.
-    PeerLost(u64),
-    /// The connection from a peer has ended, and no newer one has come.
-    PeerGone(u64),
-    /// Somebody who does not belong here knocked.
-    PeerRefused(String),
-    /// A request to change the state.
-    Propose { request: u64, payload: Bytes, reply: Reply },
-    /// A linearizable read wants to know when the state is new enough.
-    Read(oneshot::Sender<Result<(), KvError>>),
-    /// Something that only the leader knows about a lease.
-    Lease(LeaseCall),
-    /// A job on the log has ended.
-    Saved(Saved),
-    /// A job on the state has ended.
-    Flushed(Result<(), mvcc::Error>),
-    /// The mark of an unproven directory is made (true) or removed (false).
-    Marked(Result<bool, String>),
-    /// A snapshot was sent, or was not.
-    SnapshotSent { to: u64, ok: bool },
-    /// A snapshot has arrived whole.
-    SnapshotArrived(snapshot::Arrived),
-    /// Leadership shall go to another member.
-    MoveLeader { to: u64, reply: oneshot::Sender<Result<(), KvError>> },
-    /// The member shall end.
-    Stop(oneshot::Sender<()>),
-}
-
-/// A linearizable read, or a lease call that waits for the same confirmation.
-pub enum Waiter {
-    /// A read.
-    Read { until: Duration, reply: oneshot::Sender<Result<(), KvError>> },
-    /// A lease call at the leader.
-    Lease { until: Duration, call: LeaseCall },
-}
-
-/// Somebody who waits for the outcome of a proposal.
-pub struct Pending {
-    /// When to give up.
-    pub(crate) until: Duration,
-    /// The term in which it was handed to consensus; 0 while it waits here.
-    pub(crate) term: u64,
-    /// Where the outcome goes.
-    pub(crate) reply: Reply,
-}
 
 /// The loop's state.
 pub struct Node {
@@ -139,7 +84,7 @@ pub struct Run {
     pub(crate) release_wanted: Option<u64>,
     /// Snapshots under way: no entry behind them is forgotten.
     pub(crate) sending: BTreeMap<u64, u64>,
-    pub(crate) arrived: Option<snapshot::Arrived>,
+    pub(crate) arrived: Option<Arrived>,
     pub(crate) moving: Option<Moving>,
     pub(crate) stopping: Option<(Duration, oneshot::Sender<()>)>,
     pub(crate) role: Option<(Role, u64)>,

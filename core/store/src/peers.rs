@@ -6,9 +6,10 @@
 //! matters. On the receiving side the newest connection of a peer supersedes its older ones, so that frames which are late
 //! on an old connection cannot arrive between newer ones. Snapshots travel on connections of their own (see `snapshot`).
 
+use crate::event::Event;
 use crate::frame::{Body, Hello, PROTOCOL};
-use crate::meter::{self, Meter};
-use crate::node::Event;
+use crate::identity::{Identity, timeout};
+use crate::meter;
 use crate::snapshot;
 use bytes::Bytes;
 use kernel::inbox::{Inbox, Outlet, Refused, Woken, inbox};
@@ -30,24 +31,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const REDIAL_PAUSE: Duration = Duration::from_millis(100);
 /// The pause of a reader while the loop's inbox is full.
 const FULL_PAUSE: Duration = Duration::from_millis(1);
-
-/// Who this member is, as it introduces itself.
-#[derive(Clone)]
-pub struct Identity {
-    /// The hello that it sends, complete but for the addressee.
-    pub hello: Hello,
-    /// Address of each other member.
-    pub peers: Arc<BTreeMap<u64, String>>,
-    /// Counts what it sends and receives.
-    pub meter: Arc<Meter>,
-}
-
-impl Identity {
-    /// The hello to `peer`.
-    pub fn hello_to(&self, peer: u64, snapshot: bool) -> Bytes {
-        Body::Hello(Hello { to: peer, snapshot, ..self.hello.clone() }).into_frame()
-    }
-}
 
 /// The ways to all other members.
 pub struct Links {
@@ -164,18 +147,6 @@ impl Link {
 
 async fn until_closed(mut receiver: Box<dyn FrameReceiver>) {
     while let Ok(Some(_)) = receiver.recv().await {}
-}
-
-/// Waits for `future`, but not longer than `limit`; `None` then.
-pub async fn timeout<T>(io: &Io, limit: Duration, mut future: BoxFuture<'_, T>) -> Option<T> {
-    let mut timer = io.clock.sleep_until(io.clock.now() + limit);
-    poll_fn(|context| {
-        if let Poll::Ready(value) = future.as_mut().poll(context) {
-            return Poll::Ready(Some(value));
-        }
-        timer.as_mut().poll(context).map(|()| None)
-    })
-    .await
 }
 
 /// The receiving side: accepts connections and reads frames into the loop's inbox.

@@ -4,7 +4,7 @@
 //! group, so a sync costs the same for one entry as for a thousand. The messages that promise what a group holds wait with
 //! it and are given back, to be sent, only when the group is durable: no other code path can send them.
 
-use crate::node::Event;
+use crate::event::{Event, Saved};
 use consensus::{Entry, HardState, Message, Output};
 use kernel::inbox::Inbox;
 use kernel::spawn::Job;
@@ -56,20 +56,6 @@ pub struct Durable {
     pub number: u64,
     /// Messages that may leave now.
     pub messages: Vec<Message>,
-}
-
-/// The outcome of a job on the log.
-pub enum Saved {
-    /// The group is durable.
-    Group,
-    /// The disk has no room; nothing of the group is in the log. Given back for another attempt.
-    Full(Vec<Record>, bool),
-    /// A chore is done.
-    Chore,
-    /// There was no room for a chore: it is for later.
-    Later,
-    /// The log failed for good.
-    Failed(String),
 }
 
 impl Persist {

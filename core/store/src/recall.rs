@@ -6,8 +6,9 @@
 
 use crate::amnesia::{self, Amnesia};
 use crate::error::FatalError;
+use crate::event::Event;
 use crate::frame::{Body, PastAnswer, PastAsk, Reminder};
-use crate::node::{Event, Node};
+use crate::node::Node;
 
 /// Election timeouts after which the operator hears for whom this member waits.
 const PATIENCE: usize = 3;

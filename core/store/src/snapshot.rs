@@ -6,40 +6,23 @@
 //! whole, and only then shows the raft message to consensus; consensus decides whether the snapshot is wanted, and the loop
 //! puts it in place of the state before anything that follows it in the log.
 
+use crate::event::{Arrived, Event};
 use crate::frame::{Body, SnapshotVerdict};
+use crate::identity::{Identity, timeout};
 use crate::meter;
-use crate::node::Event;
-use crate::peers::{Identity, timeout};
 use bytes::Bytes;
 use consensus::Message;
 use futures_channel::oneshot;
 use kernel::inbox::Inbox;
 use kernel::spawn::run_on;
 use kernel::{Connection, Io, Worker};
-use mvcc::{SnapshotReader, SnapshotWriter, Staged, Store};
+use mvcc::{SnapshotReader, SnapshotWriter, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How long the other end may take for one step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A snapshot that was received whole and stands beside the state.
-pub struct Arrived {
-    /// The message that announces it to consensus.
-    pub message: Message,
-    /// The new state.
-    pub staged: Staged,
-    /// Dropped when the loop has decided about it, which lets the next snapshot come.
-    _decided: oneshot::Sender<()>,
-}
-
-impl Arrived {
-    /// The applied index of the new state.
-    pub fn index(&self) -> u64 {
-        self.message.snapshot_index()
-    }
-}
 
 /// Sends the state to the follower that `message` is for, beside everything else; the loop is told how it ended.
 pub fn send(io: &Io, identity: &Identity, store: &Store, events: &Inbox<Event>, message: Message) {

@@ -2,8 +2,9 @@
 //! in memory, sending and installing snapshots, and coming back from a damaged log.
 
 use crate::error::FatalError;
+use crate::event::{Arrived, Event};
 use crate::membership::Attributes;
-use crate::node::{Event, Node};
+use crate::node::Node;
 use crate::proposal::Proposal;
 use crate::snapshot;
 use consensus::Message;
@@ -123,7 +124,7 @@ impl Node {
     }
 
     /// A snapshot is here: consensus decides whether it is wanted.
-    pub(crate) fn snapshot_arrived(&mut self, arrived: snapshot::Arrived) {
+    pub(crate) fn snapshot_arrived(&mut self, arrived: Arrived) {
         let message = arrived.message.clone();
         self.run.arrived = Some(arrived);
         if let Err(error) = self.consensus.step(message) {
