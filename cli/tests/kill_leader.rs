@@ -48,7 +48,8 @@ fn nothing_acknowledged_is_lost_and_a_new_leader_serves_soon() {
             writer.await.expect("a writer does not panic");
         }
         println!("fail-over times: {gaps:?}; {} writes acknowledged", acknowledged.lock().unwrap().len());
-        check_all_there(&cluster, &acknowledged.lock().unwrap().clone()).await;
+        let acknowledged = acknowledged.lock().unwrap().clone();
+        check_all_there(&cluster, &acknowledged).await;
         let slow: Vec<_> = gaps.iter().filter(|gap| **gap > FAIL_OVER).collect();
         assert!(slow.is_empty(), "a new leader took longer than {FAIL_OVER:?}: {gaps:?}");
     });
