@@ -62,6 +62,24 @@ fn boot_time() -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok())
 }
 
+/// The runtime of a member: a thread for every second processor, because the other half of the work (syncs, the B-tree, the
+/// clients on the same machine) has threads of its own, and a request that changes threads pays for it.
+/// `TOKIO_WORKER_THREADS` overrides it.
+pub fn runtime_builder() -> tokio::runtime::Builder {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
+        let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
+        builder.worker_threads(processors.div_ceil(2));
+    }
+    builder
+}
+
+/// Asks the kernel for small pages only. The allocator keeps heaps for each thread, and huge pages would make each of them
+/// cost two megabytes as soon as it holds a byte. Where that is not possible the process is larger, and nothing else.
+pub fn use_small_pages() {
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,10 +100,4 @@ mod tests {
         let stat = Stat::parse(&format!("1 (a) b (c)) {tail}")).unwrap();
         assert_eq!((stat.cpu_seconds, stat.resident_pages), (0.29, 24.0));
     }
-}
-
-/// Asks the kernel for small pages only. The allocator keeps heaps for each thread, and huge pages would make each of them
-/// cost two megabytes as soon as it holds a byte. Where that is not possible the process is larger, and nothing else.
-pub fn use_small_pages() {
-    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }

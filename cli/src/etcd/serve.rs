@@ -40,7 +40,7 @@ pub enum Stage {
 pub fn run(config: EtcdConfig, log: &Log, reached: impl Fn(&EtcdConfig, Stage)) -> Result<(), Refusal> {
     log.end_on_panic();
     io_real::process::use_small_pages();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = io_real::process::runtime_builder()
         .enable_all()
         .build()
         .map_err(|error| Refusal::start(format!("cannot start threads: {error}")))?;

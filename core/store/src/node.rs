@@ -124,6 +124,10 @@ impl Node {
                 // A finished timer must not be polled again.
                 timer_for = Duration::MAX;
             }
+            if woken == Woken::Events && self.persist.may_inline(self.events.len()) {
+                // Whoever else is ready gets its request in first, so that a busy member still writes in groups.
+                yield_once().await;
+            }
             let now = self.io.clock.now();
             self.advance_time(now);
             outlet.take(TURN_EVENTS, &mut batch);
@@ -330,4 +334,17 @@ impl Node {
         }
         self.shared.publish(Status::of(&raft, &self.store, self.persist.is_full() || self.run.no_room));
     }
+}
+
+/// Lets every other task that is ready run once.
+async fn yield_once() {
+    let mut yielded = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return std::task::Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await
 }

@@ -90,6 +90,11 @@ impl Persist {
         self.refused.is_some()
     }
 
+    /// Whether the loop is about to write itself, if no more than these `events` are there.
+    pub fn may_inline(&self, events: usize) -> bool {
+        self.alone && events <= SMALL_GROUP && self.is_idle()
+    }
+
     /// Whether nothing waits and nothing is under way.
     pub fn is_idle(&self) -> bool {
         self.under_way.is_none() && !self.chore && self.waiting.durable.number == 0 && self.refused.is_none()

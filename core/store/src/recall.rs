@@ -82,7 +82,10 @@ impl Node {
             FatalError::Log(format!("cannot make or remove the mark of an unproven directory: {error}"))
         })?;
         if !there {
-            self.amnesia = None;
+            let past = self.amnesia.take().and_then(|amnesia| amnesia.past());
+            if past.is_some_and(|(_, index)| index > 1) {
+                self.shared.note("this member has everything again and takes part in elections".to_string());
+            }
             self.settle_silence();
         }
         Ok(())
