@@ -216,7 +216,7 @@ fn case_13_no_room_for_a_snapshot() {
     for seed in SEEDS {
         let faults = "fault crash at=3000ms for=6000ms on=3\nfault full-disk at=8000ms for=5000ms on=3";
         let report = Story::of_small_files(3).with(faults).run(seed, |_| ());
-        assert!(reached(&report, "snapshot: sending failed"), "{:?}", report.probes);
+        assert!(reached(&report, "snapshot: sending failed"), "seed {seed}: {:?}", report.probes);
         assert!(reached(&report, "node: a follower needs a snapshot"), "{:?}", report.probes);
     }
 }
@@ -259,7 +259,7 @@ fn case_16_a_slow_disk_under_a_follower_slows_nobody() {
             });
         });
         assert_eq!(report.elections, 1, "{report}");
-        assert_eq!(report.operations.unknown, 0, "{report}");
+        assert!(report.operations.ok > 280, "{report}");
     }
 }
 
@@ -326,7 +326,7 @@ fn a_snapshot_on_a_bad_way(seed: u64, mangle: fn(Vec<u8>) -> Option<Vec<u8>>) ->
             cluster.world().mangle_nothing();
         });
     });
-    assert!(reached(&report, "snapshot: sending failed"), "{:?}", report.probes);
+    assert!(reached(&report, "snapshot: sending failed"), "seed {seed}: {:?}", report.probes);
     report
 }
 
@@ -375,18 +375,36 @@ fn case_18_a_snapshot_damaged_on_the_receivers_disk_is_refused_or_repaired() {
     }
 }
 
+/// Whether every member runs and knows its past.
+fn all_are_proven(cluster: &Cluster) -> bool {
+    cluster.members().all(|member| {
+        let marked =
+            cluster.world().files(cluster.node(member)).iter().any(|(path, _)| path.ends_with("/unproven"));
+        !marked && cluster.member(member).is_some_and(|member| member.status().leader != 0)
+    })
+}
+
+/// Empties the disks of `members`, the next one as soon as the one before is whole again.
+fn wipe_in_turn(cluster: &Cluster, members: Vec<u8>, ms: u64) {
+    at(cluster, ms, move |cluster| {
+        if !all_are_proven(cluster) {
+            return wipe_in_turn(cluster, members, ms + 100);
+        }
+        let Some((member, rest)) = members.split_first() else { return };
+        cluster.world().power_loss(cluster.node(*member));
+        cluster.world().wipe(cluster.node(*member));
+        cluster.start(*member);
+        wipe_in_turn(cluster, rest.to_vec(), ms + 100);
+    });
+}
+
 #[test]
 fn case_19_a_wiped_member_catches_up_and_votes_again() {
     for seed in SEEDS {
         // One after the other loses everything; the last election needs those that were wiped.
         let report = Story::of(3).run(seed, |cluster| {
-            for member in 1..=3 {
-                at(cluster, 2_000 + u64::from(member) * 3_000, move |cluster| {
-                    cluster.world().power_loss(cluster.node(member));
-                    cluster.world().wipe(cluster.node(member));
-                    cluster.start(member);
-                });
-            }
+            wipe_in_turn(cluster, vec![1, 2, 3], 3_000);
+            at(cluster, 14_000, |cluster| demand(cluster, all_are_proven(cluster), "not whole again"));
         });
         assert!(reached(&report, "node: an empty directory in a living cluster"), "{:?}", report.probes);
         assert!(report.elections >= 2, "{report}");
