@@ -279,7 +279,7 @@ fn case_09_hard_state_lost() {
     let before = disk.image();
     let error = open(&disk, Repair).map(|_| ()).unwrap_err();
     assert!(matches!(error, Error::Unrepairable { .. }), "{error}");
-    assert!(error.to_string().contains("Remove it from the cluster"), "{error}");
+    assert!(error.to_string().contains("Move its data directory away"), "{error}");
     assert!(disk.image() == before, "nothing was changed");
 }
 
