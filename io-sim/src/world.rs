@@ -1,7 +1,7 @@
 //! The invented world: machines with clocks, disks and networking, and one scheduler that runs them all.
 //!
 //! A world is driven from outside: put tasks on nodes and closures on the calendar, then [`World::run_until`]. Everything
-//! that happens comes from the seed and from the calls made; a [`Stream`](kernel::rng::Stream) keyed by purpose and entity
+//! that happens comes from the seed and from the calls made; a [`Stream`] keyed by purpose and entity
 //! stands behind each draw, so changing one thing shifts no other.
 //!
 //! Life of a node: added down, started ([`World::start`] gives the ports of this one process), then ended by

@@ -1,7 +1,7 @@
 //! The seam: every port through which Orlop touches a world, and the request types that all rings share.
 //!
 //! A port is a small object-safe trait with a contract in prose; `io-real` implements each once for the machine we run on,
-//! `io-sim` once for the world we invent, and the suites in [`contract`] hold both to the same promises. Code in `core/`
+//! `io-sim` once for the world we invent, and the suites in `contract` hold both to the same promises. Code in `core/`
 //! gets its ports from an [`Io`] that is handed down at start, never from a global.
 //!
 //! This crate does not know what is stored, how it is replicated, or which world it runs in.

@@ -1,6 +1,6 @@
 //! The state file: a redb database with three tables.
 //!
-//! - `rev`: every row, by revision ([`Row`](crate::row::Row) tells its form).
+//! - `rev`: every row, by revision ([`Row`] tells its form).
 //! - `lease`: granted leases: id -> `crc32 | ttl`.
 //! - `meta`: one entry, what the rows add up to: `crc32 | Meta`.
 //!

@@ -7,7 +7,7 @@ use kernel::{Planted, Probe};
 pub struct Options {
     /// Memory for redb's page cache, in bytes.
     pub cache_bytes: usize,
-    /// Rows that may wait in memory for the file, in bytes: beyond it [`Store::overlay_full`] is true.
+    /// Rows that may wait in memory for the file, in bytes: beyond it [`overlay_full`](crate::Store::overlay_full) is true.
     pub overlay_bytes: usize,
     /// Rows after which a flush is worthwhile, in bytes. Small against `overlay_bytes`, or writes stall during a flush.
     pub checkpoint_bytes: u64,

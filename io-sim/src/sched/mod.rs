@@ -8,7 +8,7 @@
 //! destructors run here, with no lock held, and may wake, spawn or arm at will: what they start for a dead owner is dropped.
 //!
 //! The scheduler knows neither disks nor networks. It offers them time, alarms, calls, and a place to ask for the world's
-//! attention ([`Sched::ask`]), which the world looks at after each turn.
+//! attention (`Sched::ask`), which the world looks at after each turn.
 
 mod digest;
 mod owner;
