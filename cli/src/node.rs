@@ -89,6 +89,8 @@ fn configure(cli: &Cli, data_dir: PathBuf) -> Result<EtcdConfig, Refusal> {
 }
 
 fn greet(config: &EtcdConfig) {
+    // As it was started, so that the commands work as they stand.
+    let program = std::env::args().next().unwrap_or_else(|| "orlop".to_string());
     let endpoint = config.listen_client[0].address();
     let data_dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
     print_line(&format!(
@@ -101,9 +103,9 @@ orlop {} (etcd API {})
 
 Try, in another terminal:
 
-  orlop etcdctl --endpoints {endpoint} put greeting hello
-  orlop etcdctl --endpoints {endpoint} get greeting
-  orlop etcdctl --endpoints {endpoint} watch --prefix \"\"",
+  {program} etcdctl --endpoints {endpoint} put greeting hello
+  {program} etcdctl --endpoints {endpoint} get greeting
+  {program} etcdctl --endpoints {endpoint} watch --prefix \"\"",
         env!("CARGO_PKG_VERSION"),
         io_real::served::API_VERSION,
         config.listen_client[0],
