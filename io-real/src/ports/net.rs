@@ -13,6 +13,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// Length and checksum.
 const HEADER_BYTES: usize = 8;
+/// How long sent bytes may go unacknowledged until the connection counts as broken, in milliseconds. Without it a connection
+/// that lived through a partition would wait for the kernel's own repetitions, minutes apart, when the way is free again.
+const UNACKNOWLEDGED_MS: u32 = 5_000;
 /// Room made in the receive buffer for one read.
 const READ_BYTES: usize = 64 << 10;
 
@@ -52,6 +55,7 @@ impl Listener for RealListener {
 
 fn connection(stream: TcpStream) -> io::Result<Connection> {
     stream.set_nodelay(true)?;
+    rustix::net::sockopt::set_tcp_user_timeout(&stream, UNACKNOWLEDGED_MS)?;
     let stream = Arc::new(stream);
     Ok(Connection {
         sender: Box::new(Sender { half: Half(stream.clone()), buffer: BytesMut::new() }),
