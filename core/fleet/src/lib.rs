@@ -8,6 +8,8 @@
 //! docs/decisions/0006-fleet.md tells how these keep one unit on one machine.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "contract")]
+pub mod contract;
 pub mod model;
 pub mod systemd;
 pub mod unit;
