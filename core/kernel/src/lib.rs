@@ -16,6 +16,8 @@ pub mod inbox;
 pub mod io;
 pub mod kv;
 pub mod lease;
+#[cfg(feature = "memory")]
+pub mod memory;
 pub mod net;
 pub mod planted;
 pub mod probe;
