@@ -10,6 +10,8 @@
 
 #[cfg(feature = "contract")]
 pub mod contract;
+pub mod api;
+pub mod local;
 pub mod model;
 pub mod systemd;
 pub mod unit;

@@ -100,8 +100,10 @@ pub trait Systemd: Send + Sync {
 
     /// The states of these units, each as of one moment within the call; a unit that systemd does not know is
     /// `not-found`, `inactive`, `dead`. One call to systemd however many units.
-    fn states<'a>(&'a self, names: &'a [String])
-    -> BoxFuture<'a, SystemdResult<BTreeMap<String, SystemdState>>>;
+    fn states<'a>(
+        &'a self,
+        names: &'a [String],
+    ) -> BoxFuture<'a, SystemdResult<BTreeMap<String, SystemdState>>>;
 
     /// Whether the machine itself is going down (systemd's SystemState is "stopping").
     fn stopping(&self) -> BoxFuture<'_, SystemdResult<bool>>;

@@ -42,7 +42,8 @@ impl Serialize for UnitHash {
 impl<'de> Deserialize<'de> for UnitHash {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        UnitHash::parse(&text)
-            .ok_or_else(|| de::Error::custom(format!("{text:?} is not a unit hash: 40 hexadecimal digits are")))
+        UnitHash::parse(&text).ok_or_else(|| {
+            de::Error::custom(format!("{text:?} is not a unit hash: 40 hexadecimal digits are"))
+        })
     }
 }
