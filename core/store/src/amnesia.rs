@@ -18,8 +18,10 @@
 //! before. What was promised to a leader that has yet to count it is covered as well; hence every other member, and not just a
 //! quorum (decision 5 has the run in which a quorum is too few).
 //!
-//! On the first day everybody answers "term 1, index 1", and the rule lets all of them begin at once. The price is that a
-//! first start waits until each member has been reached once.
+//! On the first day everybody answers "term 1, index 1", and the rule lets all of them begin at once. If some cannot be reached
+//! then, a majority of members that all know of nothing, this one included, begins after [`FIRST_DAY`] election time-outs, as in
+//! etcd. That would be wrong only if a member had never run while the others made history without it, and now meets a
+//! wiped one while the rest is away (decision 5).
 //!
 //! A file in the directory, made before the log and removed when all is made up for, carries the state over restarts.
 
@@ -31,6 +33,10 @@ use std::sync::Arc;
 
 /// The file that marks a directory as unproven.
 pub(crate) const MARK: &str = "unproven";
+/// Election time-outs for which a majority of newborns waits for the others.
+pub(crate) const FIRST_DAY: usize = 3;
+/// The term and the index with which every member begins.
+pub(crate) const BIRTH: u64 = 1;
 /// Above any term or index that is ever reached.
 const ABSURD: u64 = u64::MAX / 4;
 
@@ -40,8 +46,15 @@ pub struct Amnesia {
     /// Tells the answers to this life's questions from older ones.
     life: u64,
     unheard: BTreeSet<u64>,
+    /// How many members of the others make a majority together with this one.
+    enough: usize,
+    others: usize,
     term: u64,
     index: u64,
+    /// Nothing speaks against the first day of the cluster: this member never had anything that it knows of.
+    newborn: bool,
+    /// It has waited long enough for those who have not answered.
+    pub patience_over: bool,
     /// The mark is being removed.
     pub ending: bool,
     /// Ticks since the start.
@@ -49,9 +62,23 @@ pub struct Amnesia {
 }
 
 impl Amnesia {
-    /// Nobody of `others` has been heard. `life` differs between two lives of the member's process.
-    pub fn new(life: u64, others: impl Iterator<Item = u64>) -> Amnesia {
-        Amnesia { life, unheard: others.collect(), term: 0, index: 0, ending: false, ticks: 0 }
+    /// Nobody of `others` has been heard. `life` differs between two lives of the member's process; `newborn` unless something
+    /// shows that this member has a past.
+    pub fn new(life: u64, others: impl Iterator<Item = u64>, newborn: bool) -> Amnesia {
+        let unheard: BTreeSet<u64> = others.collect();
+        let others = unheard.len();
+        Amnesia {
+            life,
+            unheard,
+            enough: others.div_ceil(2),
+            others,
+            term: 0,
+            index: 0,
+            newborn,
+            patience_over: false,
+            ending: false,
+            ticks: 0,
+        }
     }
 
     /// What its questions carry.
@@ -64,23 +91,32 @@ impl Amnesia {
         &self.unheard
     }
 
-    /// Takes an answer. One to a question of another life says nothing about what came after it.
-    pub fn learn(&mut self, from: u64, answer: PastAnswer) {
+    /// Takes an answer; whether it says anything. One to a question of another life says nothing about what came after it.
+    pub fn learn(&mut self, from: u64, answer: PastAnswer) -> bool {
         let sane = answer.term < ABSURD && answer.last_index < ABSURD;
-        if answer.life == self.life && sane && self.unheard.remove(&from) {
+        let news = answer.life == self.life && sane && self.unheard.remove(&from);
+        if news {
             self.term = self.term.max(answer.term);
             self.index = self.index.max(answer.last_index);
         }
+        news
     }
 
-    /// The highest term and index of all answers, once everybody has answered.
+    /// The highest term and index of all answers, once there are enough of them.
     pub fn past(&self) -> Option<(u64, u64)> {
-        self.unheard.is_empty().then_some((self.term, self.index))
+        (self.unheard.is_empty() || self.is_first_day()).then_some((self.term, self.index))
+    }
+
+    /// Whether a majority, this member among it, knows of nothing, and has waited for the others.
+    pub fn is_first_day(&self) -> bool {
+        let answered = self.others - self.unheard.len();
+        let nothing_known = self.newborn && self.term <= BIRTH && self.index <= BIRTH;
+        self.patience_over && nothing_known && answered >= self.enough
     }
 
     /// Whether a state at index `applied`, whose last entry is of `term`, holds all that may have been acknowledged.
     pub fn is_made_up_for(&self, applied: u64, term: u64) -> bool {
-        self.unheard.is_empty() && (applied >= self.index || term > self.term)
+        self.past().is_some() && (applied >= self.index || term > self.term)
     }
 }
 

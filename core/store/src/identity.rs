@@ -10,6 +10,9 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+/// How long a connection may take to be made.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Who this member is, as it introduces itself.
 #[derive(Clone)]
 pub struct Identity {

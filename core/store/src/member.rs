@@ -1,6 +1,6 @@
 //! A member: the handle that everything outside of the store holds.
 
-use crate::amnesia::Amnesia;
+use crate::amnesia::{self, Amnesia};
 use crate::apply::Applier;
 use crate::config::{MemberConfig, Observation, Peer};
 use crate::error::{FatalError, StartError};
@@ -211,7 +211,8 @@ fn assemble(
         term: restored.hard_state.term,
     });
     let others = identity.peers.keys().copied();
-    let amnesia = unproven.then(|| Amnesia::new(incarnation, others));
+    let newborn = last_index <= amnesia::BIRTH && restored.hard_state.term <= amnesia::BIRTH;
+    let amnesia = unproven.then(|| Amnesia::new(incarnation, others, newborn));
     let silent = quarantine.is_some() || amnesia.is_some();
     let consensus = consensus(&config, draws.next_u64(), restored, silent)?;
     if let Some(listener) = listener {

@@ -222,7 +222,11 @@ impl Node {
     }
 
     fn peer_up(&mut self, id: u64, incarnation: u64, last_index: u64) {
-        if self.run.incarnations.insert(id, incarnation) != Some(incarnation) {
+        let known = self.run.incarnations.insert(id, incarnation);
+        if known != Some(incarnation) {
+            if known.is_some() {
+                self.links.redial(id);
+            }
             self.remind(id, last_index);
             self.consensus.peer_restarted(id, last_index);
         }

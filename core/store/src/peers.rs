@@ -8,7 +8,7 @@
 
 use crate::event::Event;
 use crate::frame::{Body, Hello, PROTOCOL};
-use crate::identity::{Identity, timeout};
+use crate::identity::{CONNECT_TIMEOUT, Identity, timeout};
 use crate::meter;
 use crate::snapshot;
 use bytes::Bytes;
@@ -25,8 +25,6 @@ use std::time::Duration;
 const PEER_QUEUE: usize = 4_096;
 /// Frames sent in one go.
 const SEND_BATCH: usize = 256;
-/// How long a connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause before a peer that could not be reached is dialled again.
 const REDIAL_PAUSE: Duration = Duration::from_millis(100);
 /// The pause of a reader while the loop's inbox is full.
@@ -34,7 +32,15 @@ const FULL_PAUSE: Duration = Duration::from_millis(1);
 
 /// The ways to all other members.
 pub struct Links {
-    queues: BTreeMap<u64, Inbox<Body>>,
+    queues: BTreeMap<u64, Inbox<Outgoing>>,
+}
+
+/// What a link is told.
+enum Outgoing {
+    /// Send this.
+    Body(Body),
+    /// The peer's process is another than the one that was dialled: what waits before this was meant for the dead.
+    Redial,
 }
 
 impl Links {
@@ -49,6 +55,7 @@ impl Links {
                 peer,
                 address: address.clone(),
                 outlet,
+                batch: Vec::new(),
                 events: events.clone(),
             };
             io.spawn.spawn("peer link", Box::pin(link.run()));
@@ -59,7 +66,15 @@ impl Links {
 
     /// Queues `body` for `peer`; false when it was dropped because the queue is full.
     pub fn send(&self, peer: u64, body: Body) -> bool {
-        self.queues.get(&peer).is_none_or(|queue| queue.try_push(body).is_ok())
+        self.queues.get(&peer).is_none_or(|queue| queue.try_push(Outgoing::Body(body)).is_ok())
+    }
+
+    /// Makes a new connection to `peer`, which has begun a new life. The old connection may be half open: without this the
+    /// link would find out only when its bytes have gone unacknowledged for seconds.
+    pub fn redial(&self, peer: u64) {
+        if let Some(queue) = self.queues.get(&peer) {
+            queue.push(Outgoing::Redial);
+        }
     }
 }
 
@@ -74,22 +89,22 @@ struct Link {
     identity: Identity,
     peer: u64,
     address: String,
-    outlet: Outlet<Body>,
+    outlet: Outlet<Outgoing>,
+    /// Taken from the outlet, and not yet sent.
+    batch: Vec<Outgoing>,
     events: Inbox<Event>,
 }
 
 impl Link {
     async fn run(mut self) {
-        let mut waiting = Vec::new();
         let mut never: BoxFuture<'static, ()> = Box::pin(std::future::pending());
         loop {
-            if self.outlet.wait(&mut never).await == Woken::Closed {
+            if self.batch.is_empty() && self.outlet.wait(&mut never).await == Woken::Closed {
                 return;
             }
             let Some(connection) = self.dial().await else {
-                waiting.clear();
-                self.outlet.take(usize::MAX, &mut waiting);
-                waiting.clear();
+                self.outlet.take(usize::MAX, &mut self.batch);
+                self.batch.clear();
                 self.lost();
                 let pause = self.io.clock.now() + REDIAL_PAUSE;
                 self.io.clock.sleep_until(pause).await;
@@ -119,15 +134,22 @@ impl Link {
     async fn pump(&mut self, connection: Connection) -> Woken {
         let Connection { mut sender, receiver } = connection;
         let mut ended: BoxFuture<'static, ()> = Box::pin(until_closed(receiver));
-        let mut bodies = Vec::new();
         loop {
-            match self.outlet.wait(&mut ended).await {
-                Woken::Closed => return Woken::Closed,
-                Woken::Timer => return Woken::Timer,
-                Woken::Events => {}
+            if self.batch.is_empty() {
+                match self.outlet.wait(&mut ended).await {
+                    Woken::Closed => return Woken::Closed,
+                    Woken::Timer => return Woken::Timer,
+                    Woken::Events => {}
+                }
+                self.outlet.take(SEND_BATCH, &mut self.batch);
             }
-            self.outlet.take(SEND_BATCH, &mut bodies);
-            let frames: Vec<Bytes> = bodies.drain(..).map(Body::into_frame).collect();
+            let redial = self.batch.iter().rposition(|outgoing| matches!(outgoing, Outgoing::Redial));
+            if let Some(last) = redial {
+                self.io.probe.sometimes("peers: redialled a peer's new life");
+                self.batch.drain(..=last);
+                return Woken::Timer;
+            }
+            let frames: Vec<Bytes> = self.batch.drain(..).filter_map(Outgoing::into_frame).collect();
             let bytes = frames.iter().map(Bytes::len).sum();
             self.identity.meter.count(self.peer, |traffic| traffic.sending(frames.len(), bytes));
             let broken = {
@@ -141,6 +163,15 @@ impl Link {
             if broken {
                 return Woken::Timer;
             }
+        }
+    }
+}
+
+impl Outgoing {
+    fn into_frame(self) -> Option<Bytes> {
+        match self {
+            Outgoing::Body(body) => Some(body.into_frame()),
+            Outgoing::Redial => None,
         }
     }
 }

@@ -4,14 +4,11 @@
 //! A member whose disk lost synced writes may be in the same position without knowing it, when what is left looks like an
 //! orderly end. If a leader still remembers what that member had acknowledged, it says so, and the same rule applies.
 
-use crate::amnesia::{self, Amnesia};
+use crate::amnesia::{self, Amnesia, FIRST_DAY};
 use crate::error::FatalError;
 use crate::event::Event;
 use crate::frame::{Body, PastAnswer, PastAsk, Reminder};
 use crate::node::Node;
-
-/// Election timeouts after which the operator hears for whom this member waits.
-const PATIENCE: usize = 3;
 
 impl Node {
     /// Asks those who have not answered. Called once a tick: a question may be lost.
@@ -22,14 +19,22 @@ impl Node {
             self.links.send(*peer, Body::PastAsk(ask));
         }
         amnesia.ticks += 1;
-        if amnesia.ticks == PATIENCE * self.config.election_ticks && !amnesia.unheard().is_empty() {
+        if amnesia.ticks != FIRST_DAY * self.config.election_ticks || amnesia.past().is_some() {
+            return;
+        }
+        amnesia.patience_over = true;
+        if amnesia.past().is_some() {
+            self.io.probe.sometimes("node: a majority of newborns begins");
+            self.past_is_known();
+        } else {
             let unheard = amnesia.unheard();
             let absent = self.config.members.iter().filter(|member| unheard.contains(&member.id));
             let names: Vec<_> =
                 absent.map(|member| format!("{} ({})", member.name, member.peer_addr)).collect();
             self.shared.note(format!(
-                "the data directory was empty at the first start, so this member takes no part in elections until every \
-                 other member has answered it once; it still waits for {}",
+                "the data directory was empty at the first start, and the other members know of a past or too few of them \
+                 answer, so this member takes no part in elections until every other member has answered it once (or, \
+                 on the first day of the cluster, a majority); it still waits for {}",
                 names.join(", ")
             ));
         }
@@ -46,11 +51,14 @@ impl Node {
 
     pub(crate) fn learn_past(&mut self, from: u64, answer: PastAnswer) {
         let Some(amnesia) = &mut self.amnesia else { return };
-        if amnesia.past().is_some() {
-            return;
+        if !amnesia.ending && amnesia.learn(from, answer) {
+            self.past_is_known();
         }
-        amnesia.learn(from, answer);
-        let Some((term, index)) = amnesia.past() else { return };
+    }
+
+    /// Gives up the votes of the past once that is known.
+    fn past_is_known(&mut self) {
+        let Some((term, index)) = self.amnesia.as_ref().and_then(Amnesia::past) else { return };
         self.consensus.abstain(term);
         if index > self.store.applied() {
             self.io.probe.sometimes("node: an empty directory in a living cluster");
@@ -116,7 +124,7 @@ impl Node {
              elections until it has everything again"
         ));
         let peers = self.identity.peers.keys().copied();
-        self.amnesia = Some(Amnesia::new(self.identity.hello.incarnation, peers));
+        self.amnesia = Some(Amnesia::new(self.identity.hello.incarnation, peers, false));
         self.settle_silence();
         let (disk, dir, events) = (self.io.disk.clone(), self.config.dir.clone(), self.events.clone());
         drop(self.state_worker.run(Box::new(move || {

@@ -8,7 +8,7 @@
 
 use crate::event::{Arrived, Event};
 use crate::frame::{Body, SnapshotVerdict};
-use crate::identity::{Identity, timeout};
+use crate::identity::{CONNECT_TIMEOUT, Identity, timeout};
 use crate::meter;
 use bytes::Bytes;
 use consensus::Message;
@@ -44,7 +44,7 @@ pub fn send(io: &Io, identity: &Identity, store: &Store, events: &Inbox<Event>, 
 
 async fn transfer(io: &Io, identity: &Identity, store: &Store, mut message: Message) -> Option<()> {
     let address = identity.peers.get(&message.to)?;
-    let mut connection = timeout(io, STEP_TIMEOUT, io.net.connect(address)).await?.ok()?;
+    let mut connection = timeout(io, CONNECT_TIMEOUT, io.net.connect(address)).await?.ok()?;
     let worker = io.spawn.worker("snapshot reader");
     let from = store.clone();
     let mut reader = run_on(&worker, move || from.snapshot()).await?.ok()?;

@@ -5,7 +5,7 @@ fn answer(life: u64, term: u64, last_index: u64) -> PastAnswer {
 }
 
 fn asking() -> Amnesia {
-    Amnesia::new(7, [2, 3].into_iter())
+    Amnesia::new(7, [2, 3].into_iter(), true)
 }
 
 #[test]
@@ -41,4 +41,35 @@ fn answers_of_another_life_and_from_strangers_say_nothing() {
     amnesia.learn(2, answer(7, 60, 60));
     amnesia.learn(3, answer(7, 1, 1));
     assert_eq!(amnesia.past(), Some((2, 2)), "the first answer of a life counts");
+}
+
+#[test]
+fn a_majority_that_knows_of_nothing_begins_when_it_has_waited() {
+    let mut amnesia = asking();
+    amnesia.patience_over = true;
+    assert_eq!(amnesia.past(), None, "alone is no majority of three");
+    amnesia.learn(2, answer(7, 1, 1));
+    assert_eq!(amnesia.past(), Some((1, 1)));
+    assert!(amnesia.is_made_up_for(1, 1));
+    amnesia.learn(3, answer(7, 5, 9));
+    assert_eq!(amnesia.past(), Some((5, 9)), "who comes in time is heard");
+    assert!(!amnesia.is_made_up_for(1, 1));
+}
+
+#[test]
+fn whoever_has_or_meets_a_past_waits_for_everybody() {
+    let mut old = Amnesia::new(7, [2, 3].into_iter(), false);
+    old.patience_over = true;
+    old.learn(2, answer(7, 1, 1));
+    assert_eq!(old.past(), None, "it has a past of its own");
+    let mut warned = asking();
+    warned.patience_over = true;
+    warned.learn(2, answer(7, 2, 1));
+    assert_eq!(warned.past(), None, "there was an election");
+    let mut four = Amnesia::new(7, [2, 3, 4].into_iter(), true);
+    four.patience_over = true;
+    four.learn(2, answer(7, 1, 1));
+    assert_eq!(four.past(), None, "two of four are no majority");
+    four.learn(4, answer(7, 1, 1));
+    assert_eq!(four.past(), Some((1, 1)));
 }
