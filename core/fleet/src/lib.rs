@@ -13,5 +13,6 @@ pub mod api;
 pub mod contract;
 pub mod local;
 pub mod model;
+pub mod reconcile;
 pub mod systemd;
 pub mod unit;
