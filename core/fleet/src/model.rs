@@ -1,5 +1,6 @@
 //! The values that every part of fleet speaks of: names, states, machines, orders.
 
+pub use crate::unit::Resources;
 use crate::unit::{Requirements, UnitFile, UnitHash, UnitName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -90,15 +91,6 @@ impl SystemdState {
     pub fn is_at_rest(&self) -> bool {
         matches!(self.active.as_str(), "inactive" | "failed")
     }
-}
-
-/// Processor time and memory, of a machine or asked for by a unit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Resources {
-    /// Thousandths of a core.
-    pub cpu_millis: u64,
-    /// Bytes.
-    pub memory_bytes: u64,
 }
 
 /// Whether new units may go to a machine.

@@ -5,10 +5,16 @@
 
 mod file;
 mod hash;
+mod lexer;
 mod name;
 mod requirements;
+mod resources;
 
-pub use file::{UnitFile, UnitOption};
+#[cfg(test)]
+mod tests;
+
+pub use file::{UnitError, UnitFile, UnitOption};
 pub use hash::UnitHash;
-pub use name::UnitName;
+pub use name::{NAME_LENGTH_MAX, NameError, UnitName};
 pub use requirements::*;
+pub use resources::Resources;

@@ -1,6 +1,6 @@
 //! What a unit's `[X-Fleet]` section asks for.
 
-use crate::model::Resources;
+use super::Resources;
 use std::time::Duration;
 
 /// A unit's `[X-Fleet]` section, checked, with specifiers replaced and old spellings merged.

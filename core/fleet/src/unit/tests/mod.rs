@@ -1,0 +1,4 @@
+//! Tests of the unit module: names, files, and requirements.
+
+mod file;
+mod name;
