@@ -27,6 +27,7 @@ pub mod runner;
 pub mod sched;
 mod spawn;
 pub mod storm;
+pub mod systemd;
 pub mod trace;
 pub mod workload;
 pub mod world;
