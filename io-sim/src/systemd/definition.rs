@@ -100,7 +100,9 @@ impl Definition {
             _ => Kind::Other("active"),
         };
         if kind == Kind::Simple && commands.is_empty() {
-            return Err(format!("{name}: Service has no ExecStart=, ExecStop=, or SuccessAction=. Refusing."));
+            return Err(format!(
+                "{name}: Service has no ExecStart=, ExecStop=, or SuccessAction=. Refusing."
+            ));
         }
         if let Some(bad) = commands.iter().find(|command| !bare(command).starts_with('/')) {
             return Err(format!("{name}: Neither a valid executable name nor an absolute path: {bad}"));
@@ -144,7 +146,8 @@ pub(super) fn enable(name: &str, text: &str) -> Result<(), String> {
 
 /// Why systemd would not take this for the name of a unit.
 pub(super) fn check_name(name: &str) -> Result<(), String> {
-    let kinds = ["service", "socket", "timer", "path", "target", "mount", "automount", "device", "slice", "swap"];
+    let kinds =
+        ["service", "socket", "timer", "path", "target", "mount", "automount", "device", "slice", "swap"];
     let known = name.rsplit_once('.').is_some_and(|(stem, kind)| !stem.is_empty() && kinds.contains(&kind));
     let letters = name.chars().all(|letter| letter.is_ascii_alphanumeric() || ":-_.\\@".contains(letter));
     if known && letters { Ok(()) } else { Err(format!("Unit name {name} is not valid.")) }

@@ -62,8 +62,10 @@ impl State {
             _ => {
                 let loaded = Loaded::of(name, self.files.get(name));
                 if !matches!(loaded, Loaded::NotFound) {
-                    self.units.entry(name.to_string()).or_insert_with(|| Unit::new(Loaded::NotFound)).loaded =
-                        loaded.clone();
+                    self.units
+                        .entry(name.to_string())
+                        .or_insert_with(|| Unit::new(Loaded::NotFound))
+                        .loaded = loaded.clone();
                 }
                 loaded
             }
@@ -174,12 +176,15 @@ impl State {
         let requires = |unit: &Unit| {
             unit.loaded.definition().is_some_and(|unit| unit.requires.iter().any(|other| other == name))
         };
-        let starts = |unit: &Unit| unit.job.as_ref().is_some_and(|job| job.kind == JobKind::Start && job.runs);
+        let starts = |unit: &Unit| unit.job.as_ref().is_some_and(|job| job.kind == JobKind::Start);
         let waiting = self.units.iter().filter(|(_, unit)| starts(unit) && requires(unit));
-        let waiting: Vec<String> = waiting.map(|(name, _)| name.clone()).collect();
-        for other in waiting {
-            match result {
-                JobResult::Done => self.run_start(host, &other),
+        let waiting: Vec<(String, bool)> = waiting
+            .map(|(name, unit)| (name.clone(), unit.job.as_ref().is_some_and(|job| job.runs)))
+            .collect();
+        for (other, runs) in waiting {
+            match (result, runs) {
+                (JobResult::Done, true) => self.run_start(host, &other),
+                (JobResult::Done, false) => {}
                 _ => self.job_ends(host, &other, JobResult::Dependency),
             }
         }
@@ -209,7 +214,8 @@ impl State {
     }
 
     fn run_start(&mut self, host: &SimSystemd, name: &str) {
-        match self.unit(name).phase {
+        let phase = self.unit(name).phase;
+        match phase {
             Phase::Active | Phase::Exited => self.job_ends(host, name, JobResult::Done),
             // The job goes on when the unit has moved.
             Phase::Starting | Phase::Stopping => {}
@@ -257,7 +263,8 @@ impl State {
         self.process_begins(host, name, &definition, began);
         let starting = definition.kind == Kind::Oneshot;
         self.becomes(host, name, if starting { Phase::Starting } else { Phase::Active });
-        if let (Some(runs_for), false) = (definition.program.runs_for, matches!(definition.kind, Kind::Other(_)))
+        if let (Some(runs_for), false) =
+            (definition.program.runs_for, matches!(definition.kind, Kind::Other(_)))
         {
             let exit = definition.program.exit;
             self.alarm(host, name, runs_for.max(super::SHORTEST_RUN), move |host, state, name| {
@@ -390,11 +397,15 @@ impl State {
         match (job, phase) {
             // It came to rest before the start began to act on it: now it can.
             (Some((JobKind::Start, false)), Phase::Dead | Phase::Failed) => self.run_start(host, name),
-            (Some((JobKind::Start, _)), Phase::Active | Phase::Exited) => self.job_ends(host, name, JobResult::Done),
+            (Some((JobKind::Start, _)), Phase::Active | Phase::Exited) => {
+                self.job_ends(host, name, JobResult::Done)
+            }
             (Some((JobKind::Start, true)), Phase::Dead | Phase::Failed) => {
                 self.job_ends(host, name, JobResult::Failed);
             }
-            (Some((JobKind::Stop, _)), Phase::Dead | Phase::Failed) => self.job_ends(host, name, JobResult::Done),
+            (Some((JobKind::Stop, _)), Phase::Dead | Phase::Failed) => {
+                self.job_ends(host, name, JobResult::Done)
+            }
             (Some((JobKind::Stop, _)), Phase::AutoRestart) => self.becomes(host, name, Phase::Dead),
             _ => {}
         }

@@ -93,7 +93,8 @@ fn jobs_fail_hang_and_are_canceled_as_told() {
         assert_eq!(systemd.start("a.service").await, Ok(JobResult::Canceled));
         systemd.faults(|faults| *faults = SystemdFaults { job_fail_permille: 1_000, ..Default::default() });
         assert_eq!(systemd.start("a.service").await, Ok(JobResult::Failed));
-        systemd.faults(|faults| *faults = SystemdFaults { job_timeout_permille: 1_000, ..Default::default() });
+        systemd
+            .faults(|faults| *faults = SystemdFaults { job_timeout_permille: 1_000, ..Default::default() });
         assert_eq!(systemd.start("a.service").await, Ok(JobResult::Timeout));
         assert!(!systemd.running("a.service"));
         systemd.faults(|faults| *faults = SystemdFaults { refuse_permille: 1_000, ..Default::default() });
@@ -146,5 +147,21 @@ fn a_frozen_machine_does_nothing_and_goes_on_where_it_was() {
         assert!(systemd.running("a.service"));
         systemd.thaw();
         assert!(!systemd.running("a.service"));
+    });
+}
+
+#[test]
+fn the_contract_of_the_port_holds() {
+    run_sealed(11, |world| {
+        let node = world.add_node("a");
+        let io = world.start(node);
+        for (name, case) in fleet::contract::CASES {
+            let systemd = Arc::new(SimSystemd::new(world, node));
+            let stage = fleet::contract::Stage { systemd, clock: io.clock.clone() };
+            let limit = world.now() + LIMIT;
+            let done = world.complete(limit, case(stage));
+            assert_eq!(world.failures(), [], "{name}");
+            assert!(done.is_some(), "{name}: does not end");
+        }
     });
 }
