@@ -18,5 +18,6 @@ pub mod process;
 pub mod served;
 pub mod server;
 mod stopping;
+pub mod systemd;
 
 pub use server::serve;

@@ -1,0 +1,130 @@
+//! The directory that holds fleet's unit files. A file appears whole: it is written under a name that no unit has, and renamed.
+//! Nothing is synced to disk, because the directory is meant to be in memory (`/run`) and a reboot forgets it.
+
+use fleet::systemd::{SystemdError, SystemdResult};
+use fleet::unit::UnitName;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Error, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Begins the name of a file that is being written.
+const UNFINISHED: &str = ".unfinished-";
+
+/// The units directory.
+pub struct UnitFiles {
+    directory: PathBuf,
+    /// Where systemd finds it.
+    seen_as: PathBuf,
+    written: AtomicU64,
+}
+
+impl UnitFiles {
+    /// Opens `directory`, made if need be, and clears what a crash left half written.
+    pub fn open(directory: &Path, seen_as: &Path) -> SystemdResult<UnitFiles> {
+        let failed = |error| refused(directory, &error);
+        fs::create_dir_all(directory).map_err(failed)?;
+        for entry in fs::read_dir(directory).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with(UNFINISHED) {
+                fs::remove_file(&path).map_err(|error| refused(&path, &error))?;
+            }
+        }
+        let written = AtomicU64::new(0);
+        Ok(UnitFiles { directory: directory.to_path_buf(), seen_as: seen_as.to_path_buf(), written })
+    }
+
+    /// The path that systemd knows the file of `name` by.
+    pub fn seen_path(&self, name: &str) -> String {
+        self.seen_as.join(name).to_string_lossy().into_owned()
+    }
+
+    /// The text of `name`, if there is such a file.
+    pub fn read(&self, name: &str) -> SystemdResult<Option<String>> {
+        let path = self.directory.join(name);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(refused(&path, &error)),
+        }
+    }
+
+    /// Writes `text` as the file of `name`.
+    pub fn write(&self, name: &str, text: &str) -> SystemdResult<()> {
+        let number = self.written.fetch_add(1, Ordering::Relaxed);
+        let unfinished = self.directory.join(format!("{UNFINISHED}{number}"));
+        let path = self.directory.join(name);
+        let write = || -> Result<(), Error> {
+            let mut file =
+                fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&unfinished)?;
+            file.write_all(text.as_bytes())?;
+            fs::rename(&unfinished, &path)
+        };
+        write().map_err(|error| {
+            // What could not be finished is in nobody's way; the next start clears it if this cannot.
+            let _ = fs::remove_file(&unfinished);
+            refused(&path, &error)
+        })
+    }
+
+    /// Takes the file of `name` away.
+    pub fn remove(&self, name: &str) -> SystemdResult<()> {
+        let path = self.directory.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(refused(&path, &error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// All files that are named as units are.
+    pub fn list(&self) -> SystemdResult<BTreeMap<String, String>> {
+        let failed = |error| refused(&self.directory, &error);
+        let mut files = BTreeMap::new();
+        for entry in fs::read_dir(&self.directory).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+            if UnitName::parse(&name).is_ok()
+                && let Some(text) = self.read(&name)?
+            {
+                files.insert(name, text);
+            }
+        }
+        Ok(files)
+    }
+}
+
+fn refused(path: &Path, error: &Error) -> SystemdError {
+    SystemdError::Files(format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn files_are_whole_public_and_named_as_units() {
+        let home = tempfile::tempdir().expect("a directory");
+        let directory = home.path().join("fleet/units");
+        let files = UnitFiles::open(&directory, Path::new("/run/fleet/units")).expect("opens");
+        assert_eq!(files.seen_path("a.service"), "/run/fleet/units/a.service");
+        files.write("a.service", "one").expect("writes");
+        files.write("a.service", "two").expect("writes over");
+        assert_eq!(files.read("a.service"), Ok(Some("two".to_string())));
+        let mode = fs::metadata(directory.join("a.service")).expect("is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o644);
+        fs::write(directory.join("README"), "no unit").expect("writes");
+        fs::write(directory.join(format!("{UNFINISHED}7")), "half").expect("writes");
+        let files = UnitFiles::open(&directory, &directory).expect("opens again");
+        assert_eq!(files.list(), Ok(BTreeMap::from([("a.service".to_string(), "two".to_string())])));
+        assert!(!directory.join(format!("{UNFINISHED}7")).exists());
+        files.remove("a.service").expect("removes");
+        files.remove("a.service").expect("nothing to remove is fine");
+        assert_eq!(files.read("a.service"), Ok(None));
+        fs::remove_dir_all(&directory).expect("removes");
+        let error = files.write("a.service", "three").expect_err("no directory");
+        assert!(matches!(&error, SystemdError::Files(text) if text.contains("a.service")), "{error:?}");
+    }
+}
