@@ -1,6 +1,6 @@
-//! `orlop`: etcd and its tools as one program with many names.
+//! `orlop`: etcd, fleet and their tools as one program with many names.
 //!
-//! The name under which it was started (a symlink `etcd` or `etcdctl`) picks the program, and otherwise the first argument
+//! The name under which it was started (a symlink `etcd`, `etcdctl`, `fleetctl`) picks the program, and otherwise the first argument
 //! does. Each program keeps the flags, variables and exit codes of the one it stands for, and has a file or folder here;
 //! what they share is no more than Go's notations ([`golang`]) and a standard output that survives `| head` ([`output`]).
 #![forbid(unsafe_code)]
@@ -13,6 +13,7 @@ compile_error!(
 mod bench;
 mod etcd;
 mod etcdctl;
+mod fleetctl;
 mod golang;
 mod node;
 mod output;
@@ -31,6 +32,7 @@ Usage: orlop <program> [arguments]
 Programs:
   etcd      an etcd v3 server
   etcdctl   a client for any etcd v3 server
+  fleetctl  a client for any fleet
   bench     a load generator for any etcd v3 server
   node      everything on this machine; with --dev, one member and no configuration
 
@@ -40,7 +42,7 @@ Programs:
 fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().collect();
     let started_as = args.first().map(Path::new).and_then(Path::file_name).map(OsStr::to_os_string);
-    let by_name = started_as.filter(|name| ["etcd", "etcdctl"].iter().any(|known| name == known));
+    let by_name = started_as.filter(|name| ["etcd", "etcdctl", "fleetctl"].iter().any(|known| name == known));
     let program = match by_name {
         Some(name) => name,
         // What follows is the program's own command line, its name first.
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
     };
     match program.to_string_lossy().as_ref() {
         "etcdctl" => etcdctl::main(args),
+        "fleetctl" => fleetctl::main(args),
         "bench" => bench::main(args),
         "etcd" => etcd::main(args),
         "node" => node::main(args),

@@ -1,0 +1,86 @@
+//! `orlop fleetctl`: fleet's commands, for `orlop fleetd` and for fleet 1.0.
+//!
+//! `args` reads the line, `session` makes the client, a file of commands does the work: `wish` changes what is wanted (and `wait`
+//! waits for it), `list` and `look` show, `insight` explains, `machines` opens and closes machines. Output and exit codes are
+//! fleet's where scripts read them; where they differ on purpose, docs/compatibility.md says so. Results go to standard
+//! output, everything else to standard error.
+
+mod args;
+mod cells;
+mod failure;
+mod list;
+mod session;
+mod ssh;
+mod tabs;
+
+use args::Line;
+use failure::Failure;
+use session::Session;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// The version that is told: that of the fleet whose commands these are, and our own.
+const VERSION: &str = concat!("1.0.0+orlop.", env!("CARGO_PKG_VERSION"));
+
+/// Runs fleetctl. `args` begins with the program's name.
+pub fn main(args: Vec<OsString>) -> ExitCode {
+    let variable = |name: &str| std::env::var(name).ok();
+    match run(args, &variable) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                eprintln!("{}", failure.message);
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(args: Vec<OsString>, variable: &dyn Fn(&str) -> Option<String>) -> Result<(), Failure> {
+    let matches = match args::command().try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) if !error.use_stderr() => {
+            crate::output::print(error.render().to_string().as_bytes());
+            return Ok(());
+        }
+        Err(error) => return Err(args::usage_failure(&error)),
+    };
+    if Line::new(&matches, variable).switch("version")? {
+        return version();
+    }
+    let Some((name, inner)) = matches.subcommand() else {
+        crate::output::print(args::command().render_help().to_string().as_bytes());
+        return Ok(());
+    };
+    let line = Line::new(inner, variable);
+    match name {
+        "version" => return version(),
+        "verify" => return Err(signed()),
+        _ if line.switch("sign")? => return Err(signed()),
+        _ => {}
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::error(format!("cannot start: {error}")))?;
+    runtime.block_on(dispatch(name, &line))
+}
+
+async fn dispatch(name: &str, line: &Line<'_>) -> Result<(), Failure> {
+    let session = Session::new(line)?;
+    match name {
+        "list-units" => list::units(&session, line).await,
+        "list-unit-files" => list::unit_files(&session, line).await,
+        "list-machines" => list::machines(&session, line).await,
+        other => Err(Failure::usage(format!("the command {other} is not known"))),
+    }
+}
+
+fn signed() -> Failure {
+    Failure::usage("Signed units are no longer offered: leave out verify and --sign")
+}
+
+fn version() -> Result<(), Failure> {
+    crate::output::print_line(&format!("fleetctl version {VERSION}"));
+    Ok(())
+}
