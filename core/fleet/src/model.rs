@@ -19,6 +19,12 @@ impl MachineId {
     }
 }
 
+impl AsRef<str> for MachineId {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
 impl From<&str> for MachineId {
     fn from(text: &str) -> Self {
         MachineId(text.into())

@@ -1,10 +1,28 @@
 //! What a unit's `[X-Fleet]` section asks for.
+//!
+//! This is the value that the scheduler, the rollout and the agent work with; `read` makes it from a unit file, and refuses there
+//! what cannot be meant, so that nobody after it has to.
 
-use super::Resources;
+use super::{MetadataTerm, Resources};
+use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
+/// `StopGrace` when nothing is said. Another machine waits as long, and a second more, before it starts the unit.
+pub const STOP_GRACE: Duration = Duration::from_secs(10);
+/// `HealthyAfter` when nothing is said.
+pub const HEALTHY_AFTER: Duration = Duration::from_secs(10);
+/// `HealthyWithin` when nothing is said.
+pub const HEALTHY_WITHIN: Duration = Duration::from_secs(300);
+/// The weight of a soft term when nothing is said.
+pub const WEIGHT: i64 = 1;
+/// The greatest weight of a soft term, either way.
+pub const WEIGHT_MAX: i64 = 1000;
+/// Characters of a machine's id by which `MachineID` may name it.
+pub const SHORT_ID_CHARS: usize = 8;
+
 /// A unit's `[X-Fleet]` section, checked, with specifiers replaced and old spellings merged.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requirements {
     /// `MachineID`: the full id, or its first 8 characters.
     pub machine_id: Option<String>,
@@ -33,9 +51,9 @@ pub struct Requirements {
     /// `StopGrace`: with `Partition=stop`, the time the unit has to stop before it is killed; nobody else starts it
     /// before that has passed as well.
     pub stop_grace: Duration,
-    /// `Requires`: units that must be launched for this one to be; it is stopped when one of them is not wanted any more.
+    /// `Requires`: names of units that must be launched for this one to be; it is stopped when one of them is not wanted any more.
     pub requires: Vec<String>,
-    /// `After`: units that, when wanted, must be active (or done) somewhere before this one is started.
+    /// `After`: names of units that, when wanted, must be active (or done) somewhere before this one is started.
     pub after: Vec<String>,
     /// `MaxUnavailable`: at most so many copies (of a global unit, or instances of a template) are being replaced at a time.
     /// None: all at once, as fleet does.
@@ -50,36 +68,69 @@ pub struct Requirements {
     pub oneshot: bool,
 }
 
-/// One condition on a machine's metadata.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct MetadataTerm {
-    /// The metadata key.
-    pub key: String,
-    /// How its value is compared.
-    pub test: MetadataTest,
+impl Default for Requirements {
+    /// What a unit without an `[X-Fleet]` section asks for.
+    fn default() -> Self {
+        Requirements {
+            machine_id: None,
+            machine_of: Vec::new(),
+            metadata: Vec::new(),
+            conflicts: Vec::new(),
+            global: false,
+            replaces: Vec::new(),
+            prefer_metadata: Vec::new(),
+            prefer_machine_of: Vec::new(),
+            avoid_machine_of: Vec::new(),
+            resources: Resources::default(),
+            placement: PlacementRule::default(),
+            partition: PartitionPolicy::default(),
+            stop_grace: STOP_GRACE,
+            requires: Vec::new(),
+            after: Vec::new(),
+            max_unavailable: None,
+            healthy_after: HEALTHY_AFTER,
+            healthy_within: HEALTHY_WITHIN,
+            roll_back: false,
+            oneshot: false,
+        }
+    }
 }
 
-/// How a metadata value is compared. Only [`MetadataTest::NotIn`] and [`MetadataTest::Absent`] hold on a machine without the key.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum MetadataTest {
-    /// `key=value`, once or several times: one of these.
-    In(Vec<String>),
-    /// `key!=value`: none of these.
-    NotIn(Vec<String>),
-    /// `key<number`.
-    Less(i64),
-    /// `key<=number`.
-    AtMost(i64),
-    /// `key>number`.
-    Greater(i64),
-    /// `key>=number`.
-    AtLeast(i64),
-    /// `key~glob`: matches the glob.
-    Like(String),
-    /// `key`: there is such a key, whatever its value.
-    Present,
-    /// `!key`: there is no such key.
-    Absent,
+impl Requirements {
+    /// Whether the machine with that id is the one that `MachineID` asks for. True when it asks for none.
+    pub fn fits_id(&self, id: impl AsRef<str>) -> bool {
+        let id = id.as_ref();
+        assert!(!id.is_empty(), "a machine has an id");
+        let Some(wanted) = self.machine_id.as_deref() else { return true };
+        wanted == id || id.char_indices().nth(SHORT_ID_CHARS).is_some_and(|(end, _)| wanted == &id[..end])
+    }
+
+    /// Whether a machine with this metadata meets all of `MachineMetadata`.
+    pub fn fits_metadata(&self, metadata: &BTreeMap<String, String>) -> bool {
+        self.metadata.iter().all(|term| term.holds(metadata))
+    }
+}
+
+/// The hard constraints on a machine, as they would be written; empty when there are none.
+impl fmt::Display for Requirements {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words: Vec<String> = Vec::new();
+        words.extend(self.machine_id.iter().map(|id| format!("MachineID={id}")));
+        words.extend(self.machine_of.iter().map(|glob| format!("MachineOf={glob}")));
+        words.extend(self.metadata.iter().map(|term| format!("MachineMetadata={term}")));
+        words.extend(self.conflicts.iter().map(|glob| format!("Conflicts={glob}")));
+        words.extend(self.replaces.iter().map(|glob| format!("Replaces={glob}")));
+        if self.resources.cpu_millis > 0 {
+            words.push(format!("CPU={}m", self.resources.cpu_millis));
+        }
+        if self.resources.memory_bytes > 0 {
+            words.push(format!("Memory={}", self.resources.memory_bytes));
+        }
+        if self.global {
+            words.push("Global=true".into());
+        }
+        f.write_str(&words.join(", "))
+    }
 }
 
 /// How to choose among machines that fit.
