@@ -14,5 +14,6 @@ pub mod contract;
 pub mod local;
 pub mod model;
 pub mod reconcile;
+pub mod registry;
 pub mod systemd;
 pub mod unit;

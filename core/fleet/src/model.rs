@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// A machine's id: the content of its `/etc/machine-id`, 32 hexadecimal digits by custom, never empty and without a slash.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MachineId(pub Arc<str>);
 
@@ -38,10 +38,11 @@ impl fmt::Display for MachineId {
 }
 
 /// What the operator wants of a unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DesiredState {
     /// Known to the cluster, on no machine.
+    #[default]
     Inactive,
     /// Placed on a machine and known to its systemd, not started by fleet.
     Loaded,
