@@ -19,6 +19,7 @@ pub mod client;
 mod clock;
 pub mod cluster;
 pub mod disk;
+pub mod fleet;
 pub mod history;
 pub mod net;
 pub mod plan;
