@@ -8,9 +8,11 @@
 //! docs/decisions/0006-fleet.md tells how these keep one unit on one machine.
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod api;
 #[cfg(feature = "contract")]
 pub mod contract;
+pub mod daemon;
 pub mod local;
 pub mod model;
 pub mod reconcile;

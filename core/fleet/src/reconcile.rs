@@ -5,10 +5,11 @@
 //! the middle (an order that goes away during an install) needs no cleaning up: the next answer starts from what is there.
 //!
 //! A unit comes to be: claim, fetch the text, install, reload, start. It goes: stop, wait until it is at rest, uninstall, reload,
-//! release. A new text is one after the other, under the same claim. Three rules keep it from doing harm:
+//! release. A new text is one after the other, under the same claim. Four rules keep it from doing harm:
 //!
 //! - Nothing that systemd would notice is done for an order that was not claimed under the present lease.
-//! - A file is taken away, and a report released, only when systemd says that the unit is at rest.
+//! - A file is taken away only when systemd says that the unit is at rest, and a report is released only when there is no file.
+//! - A unit without a file in the units directory was not installed by fleet, and is not stopped.
 //! - Where something is not known (the orders, the unit's state), nothing is done. [`Footing`] says how much is known.
 //!
 //! A unit that has failed is not started again: that is for systemd's `Restart=`, or for the operator, who raises `run`.
@@ -60,6 +61,8 @@ pub struct Actual {
     pub claimed: bool,
     /// Whether the text of the order is at hand.
     pub has_text: bool,
+    /// Whether it is a oneshot that has run, and the cluster has not been told.
+    pub finished: bool,
 }
 
 /// How much the agent may rely on.
@@ -92,6 +95,8 @@ pub enum Step {
     Uninstall,
     /// Write down that it is not launched any more: it came to rest by itself.
     Settle,
+    /// Tell the cluster that the oneshot has run.
+    Finish,
     /// Delete the report.
     Release,
     /// Nothing is left of it: forget it.
@@ -110,15 +115,23 @@ impl Step {
             Step::Stop => "stop",
             Step::Uninstall => "uninstall",
             Step::Settle => "settle",
+            Step::Finish => "finish",
             Step::Release => "release",
             Step::Forget => "forget",
         }
     }
 }
 
+impl Step {
+    /// Whether it changes the store.
+    pub fn is_store(self) -> bool {
+        matches!(self, Step::Claim | Step::Finish | Step::Release)
+    }
+}
+
 /// The next thing to do about a unit; `None` when all is as it should be, or when something must be learnt first.
 pub fn next_step(wish: &Wish, actual: &Actual, footing: Footing) -> Option<Step> {
-    if footing == Footing::Forbidden && actual.activity != Activity::AtRest {
+    if footing == Footing::Forbidden && actual.file.is_some() && actual.activity != Activity::AtRest {
         return (actual.activity == Activity::Running).then_some(Step::Stop);
     }
     match wish {
@@ -130,14 +143,15 @@ pub fn next_step(wish: &Wish, actual: &Actual, footing: Footing) -> Option<Step>
 }
 
 fn remove(actual: &Actual) -> Option<Step> {
-    match actual.activity {
-        Activity::Unknown => None,
-        Activity::Running => Some(Step::Stop),
-        Activity::AtRest if actual.file.is_some() => Some(Step::Uninstall),
+    match (actual.file.is_some(), actual.read, actual.activity) {
+        (true, _, Activity::Unknown) => None,
+        (true, _, Activity::Running) | (false, false, Activity::Running) => Some(Step::Stop),
+        (true, _, Activity::AtRest) => Some(Step::Uninstall),
         // A timer or socket may start what systemd still knows: the report stays until it does not.
-        Activity::AtRest if !actual.read => Some(Step::Reload),
-        Activity::AtRest if actual.reported => Some(Step::Release),
-        Activity::AtRest => Some(Step::Forget),
+        (false, false, _) => Some(Step::Reload),
+        // Without a file, a unit of this name is somebody else's: whether it runs is no concern of ours.
+        (false, true, _) if actual.reported => Some(Step::Release),
+        (false, true, _) => Some(Step::Forget),
     }
 }
 
@@ -175,7 +189,7 @@ fn launch(order: &Order, actual: &Actual) -> Option<Step> {
         return Some(Step::Start);
     }
     if actual.run == order.run {
-        return None;
+        return actual.finished.then_some(Step::Finish);
     }
     match actual.activity {
         Activity::Unknown => None,

@@ -3,7 +3,7 @@
 use super::*;
 use quickcheck::{Arbitrary, Gen, quickcheck};
 
-/// More steps than any way needs: stop, uninstall, reload, claim, fetch, install, reload, start, and one in reserve.
+/// More steps than any way needs: stop, uninstall, reload, claim, fetch, install, reload, start, finish.
 const MOST_STEPS: usize = 9;
 
 fn hash(number: u8) -> UnitHash {
@@ -38,6 +38,7 @@ impl Arbitrary for Case {
             reported,
             claimed: reported && bool::arbitrary(g),
             has_text: bool::arbitrary(g),
+            finished: bool::arbitrary(g),
         };
         Case { wish, actual }
     }
@@ -52,8 +53,14 @@ fn carry_out(step: Step, wish: &Wish, actual: &mut Actual) {
     if matches!(step, Step::Install | Step::Start) {
         assert!(actual.claimed && order.is_some(), "{step:?} without a claim: {actual:?}");
     }
-    if matches!(step, Step::Uninstall | Step::Release | Step::Forget) {
-        assert_eq!(actual.activity, Activity::AtRest, "{step:?} under a running unit");
+    if step == Step::Uninstall {
+        assert_eq!(actual.activity, Activity::AtRest, "uninstalled under a running unit");
+    }
+    if matches!(step, Step::Release | Step::Forget) {
+        assert!(actual.file.is_none() && actual.read, "{step:?} before it is gone");
+    }
+    if matches!(step, Step::Stop | Step::Uninstall) {
+        assert!(actual.file.is_some() || !actual.read, "{step:?} of what was not installed here");
     }
     match step {
         Step::Claim => (actual.claimed, actual.reported) = (true, true),
@@ -73,6 +80,7 @@ fn carry_out(step: Step, wish: &Wish, actual: &mut Actual) {
         }
         Step::Uninstall => (actual.file, actual.read, actual.launched) = (None, false, false),
         Step::Settle => actual.launched = false,
+        Step::Finish => actual.finished = false,
         Step::Release => (actual.reported, actual.claimed) = (false, false),
         Step::Forget => assert!(actual.file.is_none() && !actual.reported, "forgot what is there"),
     }
@@ -81,9 +89,7 @@ fn carry_out(step: Step, wish: &Wish, actual: &mut Actual) {
 fn arrived(wish: &Wish, actual: &Actual) -> bool {
     match wish {
         Wish::Unknown => true,
-        Wish::Absent => {
-            actual.file.is_none() && !actual.reported && actual.activity == Activity::AtRest && actual.read
-        }
+        Wish::Absent => actual.file.is_none() && !actual.reported && actual.read,
         Wish::Ordered(order) => {
             let launched = order.state == DesiredState::Launched;
             actual.claimed
@@ -131,8 +137,20 @@ quickcheck! {
         let actual = Actual { activity: Activity::Unknown, ..case.actual };
         [Footing::Firm, Footing::Shaky, Footing::Forbidden].into_iter().all(|footing| {
             let step = next_step(&case.wish, &actual, footing);
-            !matches!(step, Some(Step::Stop | Step::Uninstall | Step::Release | Step::Forget))
+            !matches!(step, Some(Step::Stop | Step::Uninstall))
         })
+    }
+
+    fn a_unit_of_somebody_else_runs_on(case: Case, steps: u8) -> bool {
+        // Without a file, and with everything read: whatever runs under this name was not put there by fleet.
+        let mut actual = Actual { file: None, read: true, activity: Activity::Running, ..case.actual };
+        for _ in 0..steps % 16 {
+            match next_step(&Wish::Absent, &actual, Footing::Firm) {
+                Some(Step::Forget) | None => break,
+                Some(step) => carry_out(step, &Wish::Absent, &mut actual),
+            }
+        }
+        actual.activity == Activity::Running
     }
 
     fn without_orders_nothing_is_touched(case: Case) -> bool {
@@ -148,7 +166,7 @@ quickcheck! {
     fn what_is_forbidden_is_stopped_and_not_started(case: Case) -> bool {
         let step = next_step(&case.wish, &case.actual, Footing::Forbidden);
         match case.actual.activity {
-            Activity::Running => step == Some(Step::Stop),
+            Activity::Running => step == Some(Step::Stop) || case.actual.file.is_none(),
             _ => !matches!(step, Some(Step::Start | Step::Install | Step::Claim)),
         }
     }
@@ -157,7 +175,8 @@ quickcheck! {
         let Wish::Ordered(order) = &case.wish else { return true };
         let launched = order.state == DesiredState::Launched;
         let settled = Actual {
-            file: Some(order.hash), read: true, launched, run: order.run, reported: true, claimed: true, ..case.actual
+            file: Some(order.hash), read: true, launched, run: order.run, reported: true, claimed: true,
+            finished: false, ..case.actual
         };
         next_step(&case.wish, &settled, Footing::Firm).is_none()
     }
@@ -188,6 +207,7 @@ fn the_ways_of_a_unit() {
         reported: false,
         claimed: false,
         has_text: false,
+        finished: false,
     };
     let running = Actual {
         file: Some(hash(1)),
@@ -198,6 +218,7 @@ fn the_ways_of_a_unit() {
         ..nothing.clone()
     };
     let failed = Actual { activity: Activity::AtRest, ..running.clone() };
+    let ran = Actual { finished: true, ..failed.clone() };
     let started_by_hand = Actual { launched: false, ..running.clone() };
     let wish = |number, state, run| Wish::Ordered(order(number, state, run));
     let (launched, loaded) = (DesiredState::Launched, DesiredState::Loaded);
@@ -205,6 +226,7 @@ fn the_ways_of_a_unit() {
         ("new, launched", wish(1, launched, 0), &nothing, "claim fetch install reload start"),
         ("new, loaded", wish(1, loaded, 0), &nothing, "claim fetch install reload"),
         ("unchanged", wish(1, launched, 0), &running, ""),
+        ("a oneshot that has run", wish(1, launched, 0), &ran, "finish"),
         ("failed by itself", wish(1, launched, 0), &failed, ""),
         ("launched, want loaded", wish(1, loaded, 0), &running, "stop"),
         ("failed, want loaded", wish(1, loaded, 0), &failed, "settle"),

@@ -3,6 +3,7 @@
 use super::keys::Key;
 use super::{Registry, RegistryError, Written, values};
 use crate::model::MachineId;
+use crate::unit::UnitName;
 use kernel::lease::*;
 
 /// What a renewal says.
@@ -26,6 +27,21 @@ impl Registry {
     pub async fn keep_alive(&self, lease: i64) -> Result<Alive, RegistryError> {
         let renewed = self.kv.lease_keep_alive(LeaseKeepAliveRequest { id: lease }).await?;
         Ok(if renewed.ttl > 0 { Alive::For(renewed.ttl) } else { Alive::Ended })
+    }
+
+    /// The seconds for which a lease was granted, and the units whose reports by `machine` are under it. Zero seconds: there
+    /// is no such lease.
+    pub async fn held(&self, machine: &MachineId, lease: i64) -> Result<(i64, Vec<UnitName>), RegistryError> {
+        let request = LeaseTimeToLiveRequest { id: lease, keys: true };
+        let answer = match self.kv.lease_time_to_live(request).await {
+            Err(error) if error == kernel::KvError::lease_not_found() => return Ok((0, Vec::new())),
+            answer => answer?,
+        };
+        let units = answer.keys.iter().filter_map(|key| match self.keys.parse(key) {
+            Ok(Key::Report(unit, by)) if by == *machine => Some(unit),
+            _ => None,
+        });
+        Ok((answer.granted_ttl, units.collect()))
     }
 
     /// Ends a lease and deletes its keys. Fine when it has ended already.

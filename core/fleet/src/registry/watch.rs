@@ -67,7 +67,7 @@ impl Watch {
     pub async fn next(&mut self) -> Result<Batch, RegistryError> {
         loop {
             if self.stream.is_none() {
-                self.stream = Some(self.open().await?);
+                self.stream = Some(open(&self.registry, &self.ranges).await?);
             }
             let stream = self.stream.as_mut().expect("opened above");
             let taken = match stream.next().await {
@@ -83,23 +83,6 @@ impl Watch {
                 }
             }
         }
-    }
-
-    async fn open(&self) -> Result<Box<dyn WatchStream>, KvError> {
-        let mut stream = self.registry.kv.watch().await?;
-        for (range, watch_id) in self.ranges.iter().zip(1..) {
-            let create = WatchCreateRequest {
-                key: range.first.clone(),
-                range_end: range.end.clone(),
-                start_revision: range.next,
-                progress_notify: true,
-                watch_id,
-                ..Default::default()
-            };
-            let request_union = Some(WatchRequestUnion::CreateRequest(create));
-            stream.request(WatchRequest { request_union }).await?;
-        }
-        Ok(stream)
     }
 
     fn take(&mut self, response: WatchResponse) -> Result<Option<Batch>, KvError> {
@@ -133,6 +116,24 @@ impl Watch {
             EventType::Delete => into.extend(Change::deletion(&self.registry.keys, kv)),
         }
     }
+}
+
+/// Apart from [`Watch`], which a future that moves between threads cannot share while it waits.
+async fn open(registry: &Registry, ranges: &[Range]) -> Result<Box<dyn WatchStream>, KvError> {
+    let mut stream = registry.kv.watch().await?;
+    for (range, watch_id) in ranges.iter().zip(1..) {
+        let create = WatchCreateRequest {
+            key: range.first.clone(),
+            range_end: range.end.clone(),
+            start_revision: range.next,
+            progress_notify: true,
+            watch_id,
+            ..Default::default()
+        };
+        let request_union = Some(WatchRequestUnion::CreateRequest(create));
+        stream.request(WatchRequest { request_union }).await?;
+    }
+    Ok(stream)
 }
 
 impl Change {

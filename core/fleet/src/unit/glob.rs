@@ -27,7 +27,7 @@ enum Token<'a> {
 
 /// Whether a pattern matches a text.
 pub fn matches(pattern: &str, text: &str) -> bool {
-    pattern == text || matches_by_rule(pattern, text)
+    pattern == text || (check(pattern).is_ok() && matches_checked(pattern, text))
 }
 
 /// Whether some pattern of a list matches a text.
@@ -53,13 +53,12 @@ pub fn check(pattern: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn matches_by_rule(pattern: &str, text: &str) -> bool {
+fn matches_checked(pattern: &str, text: &str) -> bool {
     let (mut pattern, mut text) = (pattern, text);
     // After the last star: the pattern that follows it, and the text from where that was tried last.
     let mut last_star: Option<(&str, &str)> = None;
     loop {
-        // A match takes the whole pattern, so there is none for a malformed one.
-        let Ok(step) = token(pattern) else { return false };
+        let step = token(pattern).expect("the pattern was checked");
         match step {
             None if text.is_empty() => return true,
             Some((Token::Star, after)) => {

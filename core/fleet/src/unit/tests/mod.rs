@@ -5,5 +5,4 @@ mod file;
 mod glob;
 mod metadata;
 mod name;
-mod page;
 mod requirements;

@@ -121,7 +121,7 @@ fn new_options() {
     );
     let soft: Vec<String> =
         read.prefer_metadata.iter().map(|(term, weight)| format!("{term} {weight}")).collect();
-    assert_eq!(soft, ["ssd=true 50", "zone=a b -5", "x=1 10", "y>2 7"]);
+    assert_eq!(soft, ["ssd=true 50", "zone=a b -5", "x=1 1", "y>2 7"]);
     assert_eq!(read.prefer_machine_of, [("db.service".to_string(), WEIGHT)]);
     assert_eq!(read.avoid_machine_of, [("web@*.service".to_string(), 3)]);
     assert_eq!(read.resources, Resources { cpu_millis: 500, memory_bytes: 3 << 29 });

@@ -1,0 +1,128 @@
+//! What becomes of the lease, of the reports under it, and of the orders read under it.
+//!
+//! A lease that was got anew is of no use by itself: reports are put under it with the presence (so that nobody thinks the machine
+//! empty), and then the orders are read again. An order that is there *after* our report was is claimed: the engine that takes
+//! it away from now on waits for us.
+
+use super::event::{Call, Fault, Granted, Reports, Sought};
+use super::mind::{Mind, Pending};
+use super::unit::Unit;
+use crate::model::Order;
+use crate::unit::UnitName;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// An order, and the mod revision of its key.
+type Known = (Order, i64);
+
+impl Mind {
+    pub(super) fn sought(&mut self, result: Result<Sought, Fault>, now: Duration) {
+        self.foreign = None;
+        match result {
+            Ok(Sought::Nobody) if self.look.is_known() => self.register(None, self.config.ttl),
+            // Whatever runs here must be told of when the machine shows itself: first see what does.
+            Ok(Sought::Nobody) | Err(_) => self.tenure.put_off(now),
+            Ok(Sought::Foreign { instance }) => {
+                self.probe.sometimes("agent: waits for somebody else's presence to end");
+                self.foreign = Some(instance);
+                self.tenure.put_off(now);
+            }
+            Ok(Sought::Own { lease, kept, reports }) => {
+                self.probe.sometimes("agent: found its own presence");
+                self.remember(reports);
+                match kept {
+                    Some(granted) => self.tenure.held(granted.lease, granted.ttl, granted.sent),
+                    None => self.register(Some(lease), self.config.ttl),
+                }
+            }
+        }
+    }
+
+    /// What an earlier life of this agent said about its units.
+    fn remember(&mut self, reports: Reports) {
+        for (name, report) in reports {
+            let unit = self.units.entry(name).or_default();
+            unit.launched = unit.launched.or(Some(report.launched));
+            unit.run = unit.run.or(Some(report.run));
+            if unit.state.active.is_empty() {
+                unit.state = report.state.clone();
+            }
+            unit.written = Some(report);
+        }
+    }
+
+    /// Gets a lease and puts under it what there is to tell.
+    pub(super) fn register(&mut self, from: Option<i64>, ttl: Duration) {
+        let here = self.units.iter().filter(|(_, unit)| unit.file.is_some() || unit.actual().reported);
+        let reports: Reports = here.map(|(name, unit)| (name.clone(), unit.report())).collect();
+        self.ask(Pending::Register(reports.clone()), Call::Register { reports, from, ttl });
+    }
+
+    pub(super) fn registered(
+        &mut self,
+        reports: Reports,
+        result: Result<(Granted, Vec<UnitName>), Fault>,
+        now: Duration,
+    ) {
+        if self.is_moving() {
+            return self.left();
+        }
+        match result {
+            Ok((granted, lost)) => {
+                self.void_reports();
+                for (name, report) in reports.into_iter().filter(|(name, _)| !lost.contains(name)) {
+                    self.units.entry(name).or_default().written = Some(report);
+                }
+                self.tenure.held(granted.lease, granted.ttl, granted.sent);
+            }
+            // Half of it may have been done: the next look will tell.
+            Err(_) => self.tenure.put_off(now),
+        }
+    }
+
+    pub(super) fn renewed(&mut self, lease: i64, result: Result<Granted, Fault>, now: Duration) {
+        let granted = match result {
+            Ok(granted) => granted,
+            Err(Fault::NoLease) => Granted { lease, ttl: Duration::ZERO, sent: now },
+            Err(_) => return self.tenure.unanswered(lease, now),
+        };
+        if !self.tenure.answered(lease, granted.sent, granted.ttl, now) {
+            self.probe.sometimes("agent: lost its lease");
+            self.void_reports();
+        }
+    }
+
+    /// The lease is gone, and every report with it.
+    fn void_reports(&mut self) {
+        for unit in self.units.values_mut() {
+            (unit.written, unit.maybe_written) = (None, false);
+        }
+    }
+
+    pub(super) fn tend_orders(&mut self, now: Duration) {
+        let term = self.tenure.term();
+        if self.tenure.lease().is_some() && self.orders.is_due(term, now) {
+            self.orders.asking = true;
+            self.ask(Pending::Orders(term), Call::Orders);
+        }
+    }
+
+    pub(super) fn orders_read(
+        &mut self,
+        term: u64,
+        result: Result<(i64, BTreeMap<UnitName, Known>), Fault>,
+        now: Duration,
+    ) {
+        self.orders.asking = false;
+        let Ok((revision, mut orders)) = result else { return self.orders.put_off(now) };
+        let gone: Vec<UnitName> =
+            self.units.keys().filter(|name| !orders.contains_key(*name)).cloned().collect();
+        gone.into_iter().for_each(|name| self.set_order(name, None));
+        while let Some((name, order)) = orders.pop_first() {
+            self.set_order(name, Some(order));
+        }
+        self.units.values_mut().for_each(Unit::guess);
+        let round = self.orders.read(term);
+        self.tell(Call::Watch { from: revision + 1, round });
+    }
+}

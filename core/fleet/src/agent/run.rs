@@ -1,0 +1,142 @@
+//! The agent's loop, and the two tasks that listen for it: to the orders, and to systemd.
+
+use super::calls::{Ports, spawned};
+use super::config::{INBOX, RETRY_FIRST, TURN_EVENTS};
+use super::event::{Call, Event, OrderChange};
+use super::mind::Mind;
+use super::status::AgentStatus;
+use crate::registry::{self, Batch, Change, Scope};
+use futures_channel::oneshot;
+use futures_util::future::select;
+use kernel::inbox::{Inbox, Outlet, Refused, Woken, inbox};
+use kernel::{BoxFuture, Clock, Io};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How long a listener waits when the loop has more to do than it can take.
+const FULL_PAUSE: Duration = Duration::from_millis(10);
+
+/// The loop and what it holds.
+pub(super) struct Loop {
+    io: Io,
+    ports: Ports,
+    mind: Mind,
+    events: Inbox<Event>,
+    status: Arc<Mutex<AgentStatus>>,
+    /// Ends the watch of orders when dropped.
+    watch: Option<oneshot::Sender<()>>,
+}
+
+/// Starts the loop and its listeners.
+pub(super) fn start(io: Io, ports: Ports, status: Arc<Mutex<AgentStatus>>) -> Inbox<Event> {
+    let (events, outlet) = inbox(INBOX);
+    let mind = Mind::new((*ports.config).clone(), io.probe.clone(), io.clock.now());
+    let changes = ports.systemd.changes();
+    io.spawn.spawn("agent: systemd", Box::pin(hear_systemd(changes, events.clone(), io.clock.clone())));
+    let run = Loop { io: io.clone(), ports, mind, events: events.clone(), status, watch: None };
+    io.spawn.spawn("agent", Box::pin(run.turns(outlet)));
+    events
+}
+
+impl Loop {
+    async fn turns(mut self, mut outlet: Outlet<Event>) {
+        let mut batch = Vec::new();
+        loop {
+            let now = self.io.clock.now();
+            for (id, call) in self.mind.turn(now) {
+                self.make(id, call);
+            }
+            *self.status.lock().expect("no holder panics") = self.mind.status(now);
+            if self.mind.is_over() {
+                return;
+            }
+            let mut timer: BoxFuture<'static, ()> = match self.mind.wake(now) {
+                Some(wake) => self.io.clock.sleep_until(wake),
+                None => Box::pin(std::future::pending()),
+            };
+            if outlet.wait(&mut timer).await == Woken::Closed {
+                return;
+            }
+            let now = self.io.clock.now();
+            outlet.take(TURN_EVENTS, &mut batch);
+            batch.drain(..).for_each(|event| self.mind.hear(event, now));
+        }
+    }
+
+    fn make(&mut self, id: u64, call: Call) {
+        if let Call::Watch { from, round } = call {
+            return self.watch(from, round);
+        }
+        let events = self.events.clone();
+        let end = move |outcome| events.push(Event::Ended(id, outcome));
+        self.io.spawn.spawn("agent: call", spawned(self.ports.clone(), call, end));
+    }
+
+    fn watch(&mut self, from: i64, round: u64) {
+        let (stop, stopped) = oneshot::channel();
+        let machine = self.ports.config.machine.id.clone();
+        let watch = self.ports.registry.watch(from, &Scope::Machine(machine));
+        let (events, clock) = (self.events.clone(), self.io.clock.clone());
+        let hear = async move {
+            // Whichever ends first: a newer watch has begun, or this one has lost its place.
+            drop(select(stopped, Box::pin(hear_orders(watch, round, events, clock))).await);
+        };
+        self.io.spawn.spawn("agent: orders", Box::pin(hear));
+        self.watch = Some(stop);
+    }
+}
+
+async fn hear_orders(mut watch: registry::Watch, round: u64, events: Inbox<Event>, clock: Arc<dyn Clock>) {
+    loop {
+        let changes = match watch.next().await {
+            Ok(Batch::Changes(changes)) => changes.into_iter().filter_map(order_change).collect(),
+            Ok(Batch::Resync) => vec![OrderChange::Lost],
+            Err(_) => {
+                clock.sleep_until(clock.now() + RETRY_FIRST).await;
+                continue;
+            }
+        };
+        let lost = changes.contains(&OrderChange::Lost);
+        if !changes.is_empty() && !push(&events, Event::Orders(round, changes), &*clock).await {
+            return;
+        }
+        if lost {
+            return;
+        }
+    }
+}
+
+fn order_change(change: Change) -> Option<OrderChange> {
+    match change.event {
+        registry::Event::Order { unit, order: Some(order), .. } => {
+            Some(OrderChange::Put(unit, order, change.revision))
+        }
+        registry::Event::Order { unit, order: None, .. } => Some(OrderChange::Gone(unit)),
+        _ => None,
+    }
+}
+
+async fn hear_systemd(
+    mut changes: Box<dyn crate::systemd::Changes>,
+    events: Inbox<Event>,
+    clock: Arc<dyn Clock>,
+) {
+    loop {
+        let change = changes.next().await;
+        if !push(&events, Event::Systemd(change), &*clock).await {
+            return;
+        }
+    }
+}
+
+/// Hands an event to the loop, waiting for room; false when the loop has ended.
+async fn push(events: &Inbox<Event>, mut event: Event, clock: &dyn Clock) -> bool {
+    loop {
+        match events.try_push(event) {
+            Ok(()) => return true,
+            Err(Refused::Closed(_)) => return false,
+            Err(Refused::Full(back)) => event = back,
+        }
+        clock.sleep_until(clock.now() + FULL_PAUSE).await;
+    }
+}
