@@ -3,5 +3,6 @@
 mod kv;
 #[cfg(test)]
 mod kv_tests;
+pub mod plan;
 
 pub use kv::{PATIENCE, SimKv};

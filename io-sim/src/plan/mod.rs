@@ -14,6 +14,7 @@ mod tests;
 mod text;
 
 pub use text::ParseError;
+pub(crate) use text::{Fields, Pair, Parsed, flag};
 
 /// Everything that makes a run.
 #[derive(Clone, Debug, PartialEq, Eq)]

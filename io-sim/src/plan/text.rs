@@ -33,13 +33,13 @@ impl fmt::Display for ParseError {
 
 impl std::error::Error for ParseError {}
 
-type Parsed<T> = Result<T, String>;
+pub(crate) type Parsed<T> = Result<T, String>;
 
 /// The `name=value` pairs of a line; takes each once.
-struct Fields<'a>(RefCell<BTreeMap<&'a str, &'a str>>);
+pub(crate) struct Fields<'a>(RefCell<BTreeMap<&'a str, &'a str>>);
 
 impl<'a> Fields<'a> {
-    fn new(words: impl Iterator<Item = &'a str>) -> Parsed<Self> {
+    pub(crate) fn new(words: impl Iterator<Item = &'a str>) -> Parsed<Self> {
         let mut fields = BTreeMap::new();
         for word in words {
             let (name, value) = word.split_once('=').unwrap_or((word, "yes"));
@@ -50,29 +50,29 @@ impl<'a> Fields<'a> {
         Ok(Fields(RefCell::new(fields)))
     }
 
-    fn take(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn take(&self, name: &str) -> Option<&'a str> {
         self.0.borrow_mut().remove(name)
     }
 
-    fn number<T: TryFrom<i128>>(&self, name: &str, default: i128) -> Parsed<T> {
+    pub(crate) fn number<T: TryFrom<i128>>(&self, name: &str, default: i128) -> Parsed<T> {
         let Some(text) = self.take(name) else { return cast(name, default) };
         let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         let number: i128 = digits.parse().map_err(|_| format!("'{name}={text}' is not a number"))?;
         cast(name, number)
     }
 
-    fn required<T: TryFrom<i128>>(&self, name: &str) -> Parsed<T> {
+    pub(crate) fn required<T: TryFrom<i128>>(&self, name: &str) -> Parsed<T> {
         if !self.0.borrow().contains_key(name) {
             return Err(format!("'{name}=' is missing"));
         }
         self.number(name, 0)
     }
 
-    fn flag(&self, name: &str) -> bool {
+    pub(crate) fn flag(&self, name: &str) -> bool {
         self.take(name).is_some()
     }
 
-    fn done(&self) -> Parsed<()> {
+    pub(crate) fn done(&self) -> Parsed<()> {
         match self.0.borrow().keys().next() {
             Some(name) => Err(format!("'{name}' is not known here")),
             None => Ok(()),
@@ -268,7 +268,7 @@ fn parse_class(name: &str, fields: &Fields<'_>) -> Parsed<Class> {
 }
 
 /// Writes ` name=value` unless the value is its default.
-struct Pair<T>(&'static str, T, T, &'static str);
+pub(crate) struct Pair<T>(pub &'static str, pub T, pub T, pub &'static str);
 
 impl<T: fmt::Display + PartialEq> fmt::Display for Pair<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -276,7 +276,7 @@ impl<T: fmt::Display + PartialEq> fmt::Display for Pair<T> {
     }
 }
 
-fn flag(name: &'static str, set: bool) -> String {
+pub(crate) fn flag(name: &'static str, set: bool) -> String {
     if set { format!(" {name}") } else { String::new() }
 }
 
