@@ -1,7 +1,7 @@
 //! Plans are text and back, and what they call unit files are.
 
 use super::*;
-use fleet::unit::Requirements;
+use fleet::unit::{PartitionPolicy, Requirements};
 
 quickcheck::quickcheck! {
     fn a_plan_is_what_its_text_says(seed: u64) -> bool {
@@ -20,7 +20,7 @@ quickcheck::quickcheck! {
                     && read.replaces.len() == usize::from(spec.replaces.is_some())
                     && read.machine_id.is_some() == spec.machine.is_some()
                     && read.metadata.len() == usize::from(spec.zone.is_some())
-                    && read.stop_grace.as_secs() == spec.grace_s
+                    && (spec.policy != PartitionPolicy::Stop || read.stop_grace.as_secs() == spec.grace_s)
             }
             _ => true,
         })
