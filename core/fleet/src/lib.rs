@@ -17,5 +17,6 @@ pub mod local;
 pub mod model;
 pub mod reconcile;
 pub mod registry;
+pub mod schedule;
 pub mod systemd;
 pub mod unit;

@@ -1,0 +1,1 @@
+//! Properties against a slow, obvious model.
