@@ -4,13 +4,17 @@
 //! `"a=b" "c=d"` are two values, and `a=b c=d` is one (which [`MetadataTerm`](super::MetadataTerm) refuses). A value over several
 //! lines is put on one first.
 
-use super::{UnitFile, UnitName};
+use super::lexer::shorten;
+use super::{UnitFile, UnitName, UnitOption, glob};
 
 /// The section that fleet reads.
 pub(super) const SECTION: &str = "X-Fleet";
 
 /// What `%i` stands for while a template is looked at, which has no instance of its own yet.
 const TEMPLATE_INSTANCE: &str = "1";
+
+/// The most warnings that are told of one file.
+const WARNINGS_MAX: usize = 100;
 
 /// Options, each with the spellings that fleet took from older versions of itself. Where values add up, those of the old
 /// spellings come first, as in fleet.
@@ -98,25 +102,48 @@ fn specifiers(unit: &UnitName, text: &str) -> String {
         .replace("%i", instance)
 }
 
-/// What is odd in a file, though it is no error: options that fleet does not know, and options without a value.
+/// What is odd in a file, though it is no error; the first [`WARNINGS_MAX`] of it.
 pub(super) fn warnings(file: &UnitFile) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for (option, line) in file.section(SECTION) {
-        let name = option.name.as_str();
-        if !KNOWN.iter().any(|(known, old)| *known == name || old.contains(&name)) {
-            let meant = nearest(name).map(|known| format!("; did you mean {known}?")).unwrap_or_default();
-            warnings.push(format!("line {line}: [{SECTION}] has no option {name:?}: it is ignored{meant}"));
-        } else if split(&option.unfolded()).iter().all(|value| value.trim().is_empty()) {
-            warnings.push(format!("line {line}: {name} is empty: it says nothing"));
-        }
+    let line_by_line = file.section(SECTION).flat_map(|(option, line)| {
+        let of_line = oddities(option).into_iter();
+        of_line.map(move |oddity| format!("line {line}: {oddity}"))
+    });
+    let stops = file.get(SECTION, "Partition").iter().any(|value| value.eq_ignore_ascii_case("stop"));
+    let lost_grace = !stops && !file.get(SECTION, "StopGrace").is_empty();
+    let lost_grace = lost_grace.then(|| "StopGrace says nothing without Partition=stop".to_owned());
+    line_by_line.chain(lost_grace).take(WARNINGS_MAX).collect()
+}
+
+/// What is odd in one option: that fleet does not know it, that it is empty, or that it can match no unit.
+fn oddities(option: &UnitOption) -> Vec<String> {
+    let (name, value) = (option.name.as_str(), option.unfolded());
+    if !KNOWN.iter().any(|(known, old)| *known == name || old.contains(&name)) {
+        let meant = nearest(name).map(|known| format!("; did you mean {known}?")).unwrap_or_default();
+        return vec![format!("[{SECTION}] has no option {:?}: it is ignored{meant}", shorten(name))];
     }
-    warnings
+    let values = split(&value);
+    if values.iter().all(|value| value.trim().is_empty()) {
+        return vec![format!("{name} is empty: it says nothing")];
+    }
+    if !matches!(name, "Conflicts" | "X-Conflicts" | "Replaces") {
+        return Vec::new();
+    }
+    let words = values.iter().flat_map(|value| value.split_whitespace());
+    let lost =
+        words.filter(|word| glob::is_literal(word) && !word.contains('%') && UnitName::parse(word).is_err());
+    lost.map(|word| format!("{name}={word} matches no unit: write {}", UnitName::from_argument(word)))
+        .collect()
 }
 
 /// The known option that somebody who wrote this may have meant.
 fn nearest(name: &str) -> Option<&'static str> {
     /// Letters that may be wrong.
     const TYPING_ERRORS_MAX: usize = 2;
+    /// Longer than any option; a name this long is no typing error.
+    const LENGTH_MAX: usize = 40;
+    if name.len() > LENGTH_MAX {
+        return None;
+    }
     let bare = name.strip_prefix("X-").unwrap_or(name);
     let bare = bare.strip_prefix("Condition").unwrap_or(bare).to_ascii_lowercase();
     let distances = KNOWN.iter().map(|(known, _)| (distance(&bare, &known.to_ascii_lowercase()), *known));

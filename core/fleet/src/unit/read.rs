@@ -41,6 +41,9 @@ impl fmt::Display for RequirementsError {
 
 impl std::error::Error for RequirementsError {}
 
+/// The most values that one option may have. Nobody writes so many; each is compared with the others.
+const LIST_MAX: usize = 1000;
+
 type Outcome<T> = Result<T, RequirementsError>;
 
 impl Requirements {
@@ -52,12 +55,12 @@ impl Requirements {
         let section = Section { name, file };
         let requirements = Requirements {
             machine_id: section.machine_id(),
-            machine_of: section.globs("MachineOf", true)?,
+            machine_of: section.words("MachineOf", one_glob)?,
             metadata: section.metadata()?,
-            conflicts: section.globs("Conflicts", false)?,
+            conflicts: section.words("Conflicts", checked_glob)?,
             global: section.flag("Global")?,
-            replaces: section.globs("Replaces", false)?,
-            prefer_metadata: section.weighted("PreferMachineMetadata", |text| MetadataTerm::parse(text))?,
+            replaces: section.words("Replaces", checked_glob)?,
+            prefer_metadata: section.weighted("PreferMachineMetadata", MetadataTerm::parse)?,
             prefer_machine_of: section.weighted("PreferMachineOf", one_glob)?,
             avoid_machine_of: section.weighted("AvoidMachineOf", one_glob)?,
             resources: Resources {
@@ -67,8 +70,8 @@ impl Requirements {
             placement: section.last("Placement", placement)?.unwrap_or_default(),
             partition: section.last("Partition", partition)?.unwrap_or_default(),
             stop_grace: section.last("StopGrace", amount::duration)?.unwrap_or(STOP_GRACE),
-            requires: section.names("Requires")?,
-            after: section.names("After")?,
+            requires: section.words("Requires", |text| other_name(name, text))?,
+            after: section.words("After", |text| other_name(name, text))?,
             max_unavailable: section.last("MaxUnavailable", at_least_one)?,
             healthy_after: section.last("HealthyAfter", amount::duration)?.unwrap_or(HEALTHY_AFTER),
             healthy_within: section.last("HealthyWithin", amount::duration)?.unwrap_or(HEALTHY_WITHIN),
@@ -96,6 +99,28 @@ impl Section<'_> {
         options::values(self.name, self.file, option)
     }
 
+    /// The values of an option that is a list, each read into a number of entries.
+    fn list<T: PartialEq>(
+        &self,
+        option: &str,
+        read: impl Fn(&str) -> Result<Vec<T>, String>,
+    ) -> Outcome<Vec<T>> {
+        let mut list: Vec<T> = Vec::new();
+        for value in self.values(option) {
+            for entry in read(&value.text).map_err(|message| RequirementsError::new(&value, message))? {
+                if list.len() == LIST_MAX {
+                    let message = format!("one option can have {LIST_MAX} values at most");
+                    return Err(RequirementsError::new(&value, message));
+                }
+                if !list.contains(&entry) {
+                    list.push(entry);
+                }
+            }
+        }
+        assert!(list.len() <= LIST_MAX, "a list that was read is within its limit");
+        Ok(list)
+    }
+
     /// The last value of an option.
     fn last<T>(&self, option: &str, read: impl Fn(&str) -> Result<T, String>) -> Outcome<Option<T>> {
         let mut last = None;
@@ -120,51 +145,24 @@ impl Section<'_> {
 
     fn metadata(&self) -> Outcome<Vec<MetadataTerm>> {
         let mut terms = Vec::new();
-        for value in self.values("MachineMetadata") {
-            let term = MetadataTerm::parse(&value.text);
-            term.map_err(|message| RequirementsError::new(&value, message))?.add_to(&mut terms);
+        for term in self.list("MachineMetadata", |text| Ok(vec![MetadataTerm::parse(text)?]))? {
+            term.add_to(&mut terms);
         }
         Ok(terms)
     }
 
-    /// Globs of an option, split at blanks; where a glob `must` match something, it must be able to.
-    fn globs(&self, option: &str, must: bool) -> Outcome<Vec<String>> {
-        let mut globs = Vec::new();
-        for value in self.values(option) {
-            for text in value.text.split_whitespace() {
-                let read = if must { one_glob(text) } else { checked_glob(text) };
-                let glob = read.map_err(|message| RequirementsError::new(&value, message))?;
-                if !globs.contains(&glob) {
-                    globs.push(glob);
-                }
-            }
-        }
-        Ok(globs)
-    }
-
-    /// Names of other units, split at blanks.
-    fn names(&self, option: &str) -> Outcome<Vec<String>> {
-        let mut names: Vec<String> = Vec::new();
-        for value in self.values(option) {
-            for text in value.text.split_whitespace() {
-                let read = other_name(self.name, text);
-                let name = read.map_err(|message| RequirementsError::new(&value, message))?;
-                if !names.contains(&name) {
-                    names.push(name);
-                }
-            }
-        }
-        Ok(names)
+    /// Entries that have no blanks, and stand between such.
+    fn words(&self, option: &str, read: impl Fn(&str) -> Result<String, String>) -> Outcome<Vec<String>> {
+        self.list(option, |text| text.split_whitespace().map(&read).collect())
     }
 
     /// Soft terms, each with a weight after it.
-    fn weighted<T>(&self, option: &str, read: impl Fn(&str) -> Result<T, String>) -> Outcome<Vec<(T, i64)>> {
-        let mut terms = Vec::new();
-        for value in self.values(option) {
-            let term = weight(&value.text).and_then(|(text, weight)| Ok((read(text)?, weight)));
-            terms.push(term.map_err(|message| RequirementsError::new(&value, message))?);
-        }
-        Ok(terms)
+    fn weighted<T: PartialEq>(
+        &self,
+        option: &str,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Outcome<Vec<(T, i64)>> {
+        self.list(option, |text| weight(text).and_then(|(text, weight)| Ok(vec![(read(text)?, weight)])))
     }
 
     fn check_combinations(&self, read: &Requirements) -> Outcome<()> {

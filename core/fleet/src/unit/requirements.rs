@@ -14,8 +14,8 @@ pub const STOP_GRACE: Duration = Duration::from_secs(10);
 pub const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 /// `HealthyWithin` when nothing is said.
 pub const HEALTHY_WITHIN: Duration = Duration::from_secs(300);
-/// The weight of a soft term when nothing is said.
-pub const WEIGHT: i64 = 1;
+/// The weight of a soft term when nothing is said: it outweighs ten units of load.
+pub const WEIGHT: i64 = 10;
 /// The greatest weight of a soft term, either way.
 pub const WEIGHT_MAX: i64 = 1000;
 /// Characters of a machine's id by which `MachineID` may name it.

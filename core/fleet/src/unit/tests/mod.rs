@@ -5,4 +5,5 @@ mod file;
 mod glob;
 mod metadata;
 mod name;
+mod page;
 mod requirements;

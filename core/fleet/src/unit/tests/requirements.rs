@@ -121,7 +121,7 @@ fn new_options() {
     );
     let soft: Vec<String> =
         read.prefer_metadata.iter().map(|(term, weight)| format!("{term} {weight}")).collect();
-    assert_eq!(soft, ["ssd=true 50", "zone=a b -5", "x=1 1", "y>2 7"]);
+    assert_eq!(soft, ["ssd=true 50", "zone=a b -5", "x=1 10", "y>2 7"]);
     assert_eq!(read.prefer_machine_of, [("db.service".to_string(), WEIGHT)]);
     assert_eq!(read.avoid_machine_of, [("web@*.service".to_string(), 3)]);
     assert_eq!(read.resources, Resources { cpu_millis: 500, memory_bytes: 3 << 29 });
@@ -180,6 +180,16 @@ fn refusals_name_line_option_value_and_remedy() {
 }
 
 #[test]
+fn limits() {
+    let many = |count: usize| (0..count).map(|i| format!(" u{i}.service")).collect::<String>();
+    assert_eq!(read(&format!("Conflicts={}", many(1000))).conflicts.len(), 1000);
+    let error = read_as("a.service", &format!("Conflicts={}", many(1001))).unwrap_err();
+    assert_eq!(error.message, "one option can have 1000 values at most");
+    let error = read_as("a.service", &format!("Conflicts={}", "x".repeat(1025))).unwrap_err();
+    assert!(error.message.contains("1025 bytes are too long: 1024 are allowed"), "{}", error.message);
+}
+
+#[test]
 fn contradictions() {
     let lines = [
         ("MachineID", "MachineID=x"),
@@ -217,7 +227,9 @@ fn contradictions() {
 fn unknown_options_are_told_of() {
     let warnings =
         |section: &str| Requirements::warnings(&UnitFile::parse(&format!("[X-Fleet]\n{section}\n")).unwrap());
-    assert!(warnings("MachineOf=a\nX-Conflicts=b\nX-ConditionMachineBootID=c").is_empty());
+    let fine = "MachineOf=a\nX-Conflicts=b*\nReplaces=%p.%i\nX-ConditionMachineBootID=c\nPartition=Stop\nStopGrace=5s";
+    assert_eq!(warnings(fine), Vec::<String>::new());
+    assert_eq!(warnings(&"Odd=1\n".repeat(5000)).len(), 100, "there is an end to it");
     let table = [
         (
             "MachineMetdata=a=b",
@@ -227,6 +239,8 @@ fn unknown_options_are_told_of() {
         ("X-ConditionConflicts=a", "did you mean Conflicts?"),
         ("global=true", "did you mean Global?"),
         ("Weight=5", "line 2: [X-Fleet] has no option \"Weight\": it is ignored"),
+        ("Conflicts=web web.service", "line 2: Conflicts=web matches no unit: write web.service"),
+        ("Partition=hold\nStopGrace=5s", "StopGrace says nothing without Partition=stop"),
         ("Conflicts=", "line 2: Conflicts is empty: it says nothing"),
         ("=", "has no option \"\": it is ignored"),
     ];
