@@ -2,6 +2,7 @@
 
 use super::error::ApiError;
 use crate::local::Lines;
+use kernel::BoxFuture;
 use serde::Serialize;
 
 /// The media type of everything that is not a text for people.
@@ -97,4 +98,10 @@ impl From<ApiError> for Response {
     fn from(error: ApiError) -> Response {
         Response::document(error.code, &error.document())
     }
+}
+
+/// Whoever answers requests.
+pub trait Service: Send + Sync {
+    /// Answers one request. Never fails: a failure is a response too.
+    fn handle(&self, request: Request) -> BoxFuture<'_, Response>;
 }

@@ -17,5 +17,5 @@ mod tests;
 pub mod token;
 
 pub use error::ApiError;
-pub use message::{Body, Request, Response};
+pub use message::{Body, Request, Response, Service};
 pub use schema::*;
