@@ -1,6 +1,7 @@
-//! What the API asks of the machine that it runs on, beside systemd itself: a unit's journal and its status for people.
+//! What the API asks of the machine that it runs on, beside systemd itself: a unit's journal and its status for people;
+//! and what it asks of other machines' APIs on somebody's behalf.
 //!
-//! Both are what `journalctl` and `systemctl` print; nobody parses them. Behind a port, so that the API can be tested, and
+//! Journal and status are what `journalctl` and `systemctl` print; nobody parses them. Behind ports, so that the API can be tested, and
 //! so that `core` starts no process.
 
 use kernel::BoxFuture;

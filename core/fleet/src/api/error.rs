@@ -1,6 +1,8 @@
 //! What the API answers when it does not do what was asked: fleet's error document with a text that says what to do.
 
 use crate::local::LocalError;
+use crate::model::MachineId;
+use crate::registry::RegistryError;
 use serde_json::{Value, json};
 use std::fmt;
 
@@ -11,6 +13,8 @@ pub struct ApiError {
     pub code: u16,
     /// What is wrong and what to do.
     pub message: String,
+    /// The machine that could do it, and its address: where a client may go by itself.
+    pub machine: Option<(MachineId, String)>,
 }
 
 impl ApiError {
@@ -18,7 +22,7 @@ impl ApiError {
     pub fn new(code: u16, message: impl Into<String>) -> ApiError {
         let message = message.into();
         assert!((400..600).contains(&code), "{code} is no refusal: {message}");
-        ApiError { code, message }
+        ApiError { code, message, machine: None }
     }
 
     /// 400: the request makes no sense by itself.
@@ -48,7 +52,12 @@ impl ApiError {
 
     /// fleet's error document.
     pub fn document(&self) -> Value {
-        json!({ "error": { "code": self.code, "message": self.message } })
+        let mut error = json!({ "code": self.code, "message": self.message });
+        if let Some((machine, address)) = &self.machine {
+            error["machineID"] = json!(machine);
+            error["primaryIP"] = json!(address);
+        }
+        json!({ "error": error })
     }
 }
 
@@ -65,6 +74,17 @@ impl From<LocalError> for ApiError {
         match error {
             LocalError::Busy(text) => ApiError::new(503, text),
             LocalError::Failed(text) => ApiError::new(500, text),
+        }
+    }
+}
+
+impl From<RegistryError> for ApiError {
+    fn from(error: RegistryError) -> ApiError {
+        match error {
+            RegistryError::Store(error) => ApiError::store(error),
+            RegistryError::Busy(_) => ApiError::new(503, error.to_string()),
+            RegistryError::Malformed { .. } => ApiError::new(500, error.to_string()),
+            RegistryError::BadKey(_) => ApiError::bad(error.to_string()),
         }
     }
 }

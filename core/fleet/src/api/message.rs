@@ -105,3 +105,10 @@ pub trait Service: Send + Sync {
     /// Answers one request. Never fails: a failure is a response too.
     fn handle(&self, request: Request) -> BoxFuture<'_, Response>;
 }
+
+/// The APIs of other machines.
+pub trait Peers: Send + Sync {
+    /// Asks the API at `api` (`http://HOST:PORT` or `https://HOST:PORT`) the same, as a forwarded request. An error is a text
+    /// that says what did not work; the other's refusal is a response.
+    fn ask<'a>(&'a self, api: &'a str, request: &'a Request) -> BoxFuture<'a, Result<Response, String>>;
+}

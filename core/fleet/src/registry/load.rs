@@ -103,7 +103,7 @@ impl Registry {
     }
 
     /// The keys of some things, many to a transaction.
-    async fn get_all<T: Clone>(
+    pub(super) async fn get_all<T: Clone>(
         &self,
         things: &[T],
         key: impl Fn(&T) -> Key,
@@ -119,7 +119,7 @@ impl Registry {
     }
 }
 
-fn after(key: &Bytes) -> Bytes {
+pub(super) fn after(key: &Bytes) -> Bytes {
     let mut next = BytesMut::from(key.as_ref());
     next.put_u8(0);
     next.freeze()

@@ -17,6 +17,7 @@ mod keys;
 mod leases;
 mod load;
 mod ops;
+mod read;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use agent::{Announced, Claim, Released};
 pub use change::{Change, Event};
 pub use engine::{Fence, STEPS_MOST, Step, Steps};
 pub use leases::Alive;
+pub use read::{Cut, Page, ReportRow, UnitRow};
 pub use record::{Done, Halt, JobRecord, Leader, MachineRecord, Presence, Seen, Snapshot};
 pub use watch::{Batch, Scope, Watch};
 pub use wish::PutJob;
