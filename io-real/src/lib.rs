@@ -10,6 +10,8 @@ pub mod fleet;
 pub mod fleet_client;
 mod front;
 mod grpc;
+#[cfg(feature = "hosts")]
+pub mod hosts;
 mod http;
 mod member;
 mod meter;
