@@ -8,10 +8,19 @@
 mod args;
 mod cells;
 mod failure;
+mod forward;
+mod insight;
 mod list;
+mod look;
+mod machines;
+mod resolve;
+mod restart;
+mod scale;
 mod session;
 mod ssh;
 mod tabs;
+mod wait;
+mod wish;
 
 use args::Line;
 use failure::Failure;
@@ -67,8 +76,31 @@ fn run(args: Vec<OsString>, variable: &dyn Fn(&str) -> Option<String>) -> Result
 }
 
 async fn dispatch(name: &str, line: &Line<'_>) -> Result<(), Failure> {
+    if name == "fd-forward" {
+        return forward::forward(line).await;
+    }
     let session = Session::new(line)?;
     match name {
+        "submit" => wish::up(&session, line, wish::SUBMIT).await,
+        "load" => wish::up(&session, line, wish::LOAD).await,
+        "start" => wish::up(&session, line, wish::START).await,
+        "stop" => wish::down(&session, line, "stop", "loaded").await,
+        "unload" => wish::down(&session, line, "unload", "inactive").await,
+        "destroy" => wish::destroy(&session, line).await,
+        "restart" => restart::restart(&session, line).await,
+        "cat" => look::cat(&session, line).await,
+        "status" => look::status(&session, line).await,
+        "journal" => look::journal(&session, line).await,
+        "ssh" => look::shell(&session, line).await,
+        "plan" => insight::plan(&session, line).await,
+        "why" => insight::why(&session, line).await,
+        "events" => insight::events(&session).await,
+        "rollout" => insight::rollout(&session, line).await,
+        "drain" => machines::admit(&session, line, "drain", "drains").await,
+        "cordon" => machines::admit(&session, line, "cordon", "is closed to new units").await,
+        "uncordon" => machines::admit(&session, line, "open", "is open to units").await,
+        "declare-gone" => machines::gone(&session, line).await,
+        "rebalance" => machines::rebalance(&session, line).await,
         "list-units" => list::units(&session, line).await,
         "list-unit-files" => list::unit_files(&session, line).await,
         "list-machines" => list::machines(&session, line).await,
