@@ -25,9 +25,13 @@ const CHANGES: u8 = 2;
 
 /// A failure of something that fleet 1.0 does not have.
 pub fn needs_orlop(session: &Session, command: &str, error: &ClientError) -> Failure {
-    if matches!(error.status(), 405 | 501) || (error.status() == 404 && error.to_string().starts_with("Not Found")) {
+    if matches!(error.status(), 405 | 501)
+        || (error.status() == 404 && error.to_string().starts_with("Not Found"))
+    {
         let endpoint = session.client.endpoint();
-        return Failure::error(format!("{command}: the server at {endpoint} does not offer this; orlop fleetd does"));
+        return Failure::error(format!(
+            "{command}: the server at {endpoint} does not offer this; orlop fleetd does"
+        ));
     }
     Failure::of(command, error)
 }
@@ -99,7 +103,12 @@ async fn print_plan(session: &Session, steps: &[Value], refused: &[Value]) {
                 "" => field(step, "action").to_string(),
                 from => format!("{} from {}", field(step, "action"), super::cells::id(from, false)),
             };
-            rows.push(vec![field(step, "unit").to_string(), action, machine, field(step, "reason").to_string()]);
+            rows.push(vec![
+                field(step, "unit").to_string(),
+                action,
+                machine,
+                field(step, "reason").to_string(),
+            ]);
         }
         output::print(tabs::table(&rows).as_bytes());
     }
@@ -165,7 +174,9 @@ fn event_text(event: &Value) -> String {
     let named = ["revision", "type", "change", "unit", "machineID"];
     let rest = fields.iter().filter(|(name, _)| !named.contains(&name.as_str()));
     words.extend(rest.map(|(name, value)| match value.as_object() {
-        Some(inner) => inner.iter().map(|(name, value)| format!("{name}={}", plain(value))).collect::<Vec<_>>().join(" "),
+        Some(inner) => {
+            inner.iter().map(|(name, value)| format!("{name}={}", plain(value))).collect::<Vec<_>>().join(" ")
+        }
         None => format!("{name}={}", plain(value)),
     }));
     words.join(" ")

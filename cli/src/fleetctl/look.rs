@@ -29,7 +29,9 @@ pub async fn cat(session: &Session, line: &Line<'_>) -> Result<(), Failure> {
     let unit = session.unit(&name).await?;
     let file = resolve::contents(&unit)?;
     if session.json {
-        print_json(&json!({ "name": name, "hash": file.hash(), "options": unit.options, "text": file.text() }));
+        print_json(
+            &json!({ "name": name, "hash": file.hash(), "options": unit.options, "text": file.text() }),
+        );
     } else {
         output::print(file.text().as_bytes());
     }
@@ -92,12 +94,17 @@ pub async fn journal(session: &Session, line: &Line<'_>) -> Result<(), Failure> 
         [] => return Err(Failure::error(format!("Unit {name} does not appear to be running."))),
         [one] => one,
         many => {
-            let text = format!("Unit {name} runs on {} machines: say which by --machine, one of {}", many.len(), many.join(", "));
+            let text = format!(
+                "Unit {name} runs on {} machines: say which by --machine, one of {}",
+                many.len(),
+                many.join(", ")
+            );
             return Err(Failure::usage(text));
         }
     };
     let sudo = line.switch("sudo")?;
-    let query = format!("lines={lines}&follow={follow}&output={}&machineID={}", escape(&format), escape(machine));
+    let query =
+        format!("lines={lines}&follow={follow}&output={}&machineID={}", escape(&format), escape(machine));
     let path = format!("units/{}/journal?{query}", escape(&name));
     let why = if sudo {
         ClientError::Settings("--sudo is for ssh".to_string())
@@ -110,7 +117,16 @@ pub async fn journal(session: &Session, line: &Line<'_>) -> Result<(), Failure> 
     };
     let lines = lines.to_string();
     let mut words = if sudo { vec!["sudo"] } else { Vec::new() };
-    words.extend(["journalctl", "--unit", name.as_str(), "--no-pager", "-n", lines.as_str(), "--output", format.as_str()]);
+    words.extend([
+        "journalctl",
+        "--unit",
+        name.as_str(),
+        "--no-pager",
+        "-n",
+        lines.as_str(),
+        "--output",
+        format.as_str(),
+    ]);
     words.extend(follow.then_some("-f"));
     match run_on(session, machine, &words, &why).await? {
         0 => Ok(()),
@@ -148,7 +164,9 @@ async fn run_on(session: &Session, machine: &str, words: &[&str], why: &ClientEr
     let address = machines.get(machine).map(|machine| machine.primary_ip.as_str()).unwrap_or_default();
     if address.is_empty() {
         let id = super::cells::id(machine, false);
-        return Err(Failure::error(format!("Machine {id} has no known address for ssh, and the API does not help: {why}")));
+        return Err(Failure::error(format!(
+            "Machine {id} has no known address for ssh, and the API does not help: {why}"
+        )));
     }
     let quoted: Vec<String> = words.iter().map(|word| ssh::shell_quote(word)).collect();
     session.ssh.run(address, Some(&quoted.join(" ")))
@@ -170,14 +188,19 @@ pub async fn shell(session: &Session, line: &Line<'_>) -> Result<(), Failure> {
         (false, false) => return Err(Failure::usage("Both --machine and --unit are given: give only one")),
         (false, true) => session.find_machine(&by_machine).await?,
         (true, false) => machine_of_unit(session, &by_unit).await?,
-        (true, true) if words.is_empty() => return Err(Failure::usage("One machine or unit must be provided")),
+        (true, true) if words.is_empty() => {
+            return Err(Failure::usage("One machine or unit must be provided"));
+        }
         (true, true) => guess(session, &words.remove(0)).await?,
     };
     if machine.primary_ip.is_empty() {
         return Err(Failure::error(format!("Could not determine address of machine {}.", machine.id)));
     }
     let command = words.join(" ");
-    match session.ssh.run(&machine.primary_ip, Some(command.as_str()).filter(|command| !command.is_empty()))? {
+    match session
+        .ssh
+        .run(&machine.primary_ip, Some(command.as_str()).filter(|command| !command.is_empty()))?
+    {
         0 => Ok(()),
         code => Err(Failure::quiet(code)),
     }

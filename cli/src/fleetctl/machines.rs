@@ -32,7 +32,10 @@ pub async fn admit(session: &Session, line: &Line<'_>, admission: &str, done: &s
         let put = session.client.done(Method::PUT, &path, Some(body)).await;
         put.map_err(|error| needs_orlop(session, &format!("machine {}", machine.id), &error))?;
         let cell = session.machine_cell(&machine.id, false).await;
-        session.progress(&format!("Machine {cell} {done}"), &json!({ "machineID": machine.id, "admission": admission }));
+        session.progress(
+            &format!("Machine {cell} {done}"),
+            &json!({ "machineID": machine.id, "admission": admission }),
+        );
     }
     if admission != "drain" {
         return Ok(());
@@ -58,7 +61,10 @@ async fn drained(session: &Session, machines: &[Machine], patience: Patience) ->
             left[index] = Some(count);
             let cell = session.machine_cell(&machine.id, false).await;
             let text = if count == 0 { "is empty".to_string() } else { format!("has {count} units left") };
-            session.progress(&format!("Machine {cell} {text}"), &json!({ "machineID": machine.id, "unitsLeft": count }));
+            session.progress(
+                &format!("Machine {cell} {text}"),
+                &json!({ "machineID": machine.id, "unitsLeft": count }),
+            );
         }
         if counts.iter().all(|count| *count == 0) {
             return Ok(());
@@ -77,7 +83,8 @@ async fn drained(session: &Session, machines: &[Machine], patience: Patience) ->
 async fn units_left(session: &Session, machines: &[Machine]) -> Result<Vec<usize>, Failure> {
     let failed = |error| Failure::of("Error waiting for machines", &error);
     let units = session.client.units().await.map_err(failed)?;
-    let global: BTreeSet<&str> = units.iter().filter(|unit| cells::is_global(unit)).map(|unit| unit.name.as_str()).collect();
+    let global: BTreeSet<&str> =
+        units.iter().filter(|unit| cells::is_global(unit)).map(|unit| unit.name.as_str()).collect();
     let states = session.client.states("").await.map_err(failed)?;
     let on = |id: &str| {
         states.iter().filter(|state| state.machine_id == id && !global.contains(state.name.as_str())).count()
@@ -95,7 +102,8 @@ pub async fn gone(session: &Session, line: &Line<'_>) -> Result<(), Failure> {
     let path = format!("machines/{}/gone", escape(&id));
     let posted = session.client.done(Method::POST, &path, Some(json!({}))).await;
     posted.map_err(|error| needs_orlop(session, &format!("machine {id}"), &error))?;
-    session.progress(&format!("Machine {id} declared gone"), &json!({ "machineID": id, "declaredGone": true }));
+    session
+        .progress(&format!("Machine {id} declared gone"), &json!({ "machineID": id, "declaredGone": true }));
     Ok(())
 }
 
@@ -105,8 +113,10 @@ async fn gone_id(session: &Session, word: &str) -> Result<String, Failure> {
         return Ok(word.to_string());
     }
     let units = session.client.units().await;
-    let units = units.map_err(|error| Failure::of("Error retrieving list of units from repository", &error))?;
-    let named: BTreeSet<&str> = units.iter().map(|unit| unit.machine_id.as_str()).filter(|id| id.starts_with(word)).collect();
+    let units =
+        units.map_err(|error| Failure::of("Error retrieving list of units from repository", &error))?;
+    let named: BTreeSet<&str> =
+        units.iter().map(|unit| unit.machine_id.as_str()).filter(|id| id.starts_with(word)).collect();
     match (named.len(), word.len()) {
         (1, _) => Ok(named.into_iter().next().expect("there is one").to_string()),
         (0, 32) => Ok(word.to_string()),

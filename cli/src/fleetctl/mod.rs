@@ -65,6 +65,7 @@ fn run(args: Vec<OsString>, variable: &dyn Fn(&str) -> Option<String>) -> Result
     match name {
         "version" => return version(),
         "verify" => return Err(signed()),
+        "fd-forward" => return forward::forward(&line),
         _ if line.switch("sign")? => return Err(signed()),
         _ => {}
     }
@@ -76,9 +77,6 @@ fn run(args: Vec<OsString>, variable: &dyn Fn(&str) -> Option<String>) -> Result
 }
 
 async fn dispatch(name: &str, line: &Line<'_>) -> Result<(), Failure> {
-    if name == "fd-forward" {
-        return forward::forward(line).await;
-    }
     let session = Session::new(line)?;
     match name {
         "submit" => wish::up(&session, line, wish::SUBMIT).await,

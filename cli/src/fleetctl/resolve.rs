@@ -54,11 +54,16 @@ fn range(argument: &str) -> Result<Option<(&str, std::ops::RangeInclusive<u64>, 
 }
 
 /// The units of the registry that the arguments name, without repetition and in their order, and the names that are not there.
-pub async fn registered(session: &Session, arguments: &[String]) -> Result<(Vec<Unit>, Vec<String>), Failure> {
-    let names: Vec<String> = expand(arguments)?.iter().map(|argument| UnitName::from_argument(argument)).collect();
+pub async fn registered(
+    session: &Session,
+    arguments: &[String],
+) -> Result<(Vec<Unit>, Vec<String>), Failure> {
+    let names: Vec<String> =
+        expand(arguments)?.iter().map(|argument| UnitName::from_argument(argument)).collect();
     let all: BTreeMap<String, Unit> = if names.len() > 1 || names.iter().any(|name| is_pattern(name)) {
         let units = session.client.units().await;
-        let units = units.map_err(|error| Failure::of("Error retrieving list of units from repository", &error))?;
+        let units =
+            units.map_err(|error| Failure::of("Error retrieving list of units from repository", &error))?;
         units.into_iter().map(|unit| (unit.name.clone(), unit)).collect()
     } else {
         let mut one = BTreeMap::new();
@@ -129,7 +134,8 @@ pub async fn text_for(session: &Session, argument: &str) -> Result<Found, Failur
     let template = parsed.template().filter(|_| parsed.instance().is_some() && !exact);
     if let Some(template) = &template {
         let stored = session.client.unit(template).await;
-        let stored = stored.map_err(|error| Failure::of(&format!("Error retrieving template {template}"), &error))?;
+        let stored =
+            stored.map_err(|error| Failure::of(&format!("Error retrieving template {template}"), &error))?;
         if let Some(unit) = stored {
             let file = contents(&unit)?;
             warn_if_other(argument, &unit, &file, "template ")?;
@@ -145,8 +151,9 @@ pub async fn text_for(session: &Session, argument: &str) -> Result<Found, Failur
 
 /// The file of a unit of the registry.
 pub fn contents(unit: &Unit) -> Result<UnitFile, Failure> {
-    UnitFile::from_options(unit.options.clone())
-        .map_err(|error| Failure::error(format!("unit {} of the registry is no unit file: {error}", unit.name)))
+    UnitFile::from_options(unit.options.clone()).map_err(|error| {
+        Failure::error(format!("unit {} of the registry is no unit file: {error}", unit.name))
+    })
 }
 
 /// Says so when the local file of an argument is another than the registry's, which is then what counts.

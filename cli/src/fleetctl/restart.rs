@@ -64,7 +64,11 @@ async fn start(session: &Session, unit: &Unit) -> Result<(), Failure> {
 }
 
 /// Asks for a launched unit to be started again. Returns what to wait for, if it can be waited for.
-async fn again(session: &Session, unit: &Unit, patience: Patience) -> Result<Option<(String, Goal)>, Failure> {
+async fn again(
+    session: &Session,
+    unit: &Unit,
+    patience: Patience,
+) -> Result<Option<(String, Goal)>, Failure> {
     let name = unit.name.clone();
     match send(session, &name).await? {
         Sent::Counted(run) => return Ok(Some((name, Goal::Run(run)))),

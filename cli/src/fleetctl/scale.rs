@@ -39,7 +39,8 @@ pub async fn take_down(session: &Session, wanted: &Wanted, patience: Patience) -
         return Ok(());
     }
     let units = session.client.units().await;
-    let units = units.map_err(|error| Failure::of("Error retrieving list of units from repository", &error))?;
+    let units =
+        units.map_err(|error| Failure::of("Error retrieving list of units from repository", &error))?;
     let surplus = surplus(wanted, units.into_iter().map(|unit| unit.name));
     wish::destroy_named(session, surplus, patience).await
 }
@@ -60,7 +61,14 @@ mod tests {
     fn only_numbered_instances_of_the_same_template_are_surplus() {
         let words = |words: &[&str]| words.iter().map(|word| word.to_string()).collect::<Vec<_>>();
         let wanted = wanted(&words(&["web@1", "units/web@2.service"])).unwrap();
-        let names = ["web@1.service", "web@3.service", "web@blue.service", "web@.service", "db@3.service", "web.service"];
+        let names = [
+            "web@1.service",
+            "web@3.service",
+            "web@blue.service",
+            "web@.service",
+            "db@3.service",
+            "web.service",
+        ];
         assert_eq!(surplus(&wanted, words(&names).into_iter()), words(&["web@3.service"]));
         assert!(super::wanted(&words(&["web.service"])).unwrap_err().message.contains("numbered instance"));
     }

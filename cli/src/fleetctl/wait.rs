@@ -53,7 +53,9 @@ impl Patience {
         }
         match line.text("block-attempts").as_str() {
             "" | "0" | "-1" => Ok(Patience::Forever),
-            _ => Ok(Patience::For(ATTEMPT * u32::try_from(line.number("block-attempts")?).unwrap_or(u32::MAX / 4))),
+            _ => Ok(Patience::For(
+                ATTEMPT * u32::try_from(line.number("block-attempts")?).unwrap_or(u32::MAX / 4),
+            )),
         }
     }
 
@@ -154,7 +156,11 @@ async fn tell(session: &Session, view: &View, name: &str, goal: &Goal) {
     match (goal, unit) {
         (Goal::Known | Goal::Current(_), Some(unit)) => {
             let global = super::cells::is_global(unit);
-            let current = if unit.current_state.is_empty() || global { &unit.desired_state } else { &unit.current_state };
+            let current = if unit.current_state.is_empty() || global {
+                &unit.desired_state
+            } else {
+                &unit.current_state
+            };
             let document = json!({ "unit": name, "state": current, "machineID": unit.machine_id });
             let mut text = format!("Unit {name} {current}");
             if !unit.machine_id.is_empty() {
@@ -181,7 +187,8 @@ struct View {
 impl View {
     async fn take(session: &Session, pending: &VecDeque<(String, Goal)>) -> Result<View, Failure> {
         let mut view = View { units: BTreeMap::new(), states: BTreeMap::new() };
-        let with_states = pending.iter().any(|(_, goal)| matches!(goal, Goal::Active { .. } | Goal::Run(_) | Goal::Absent));
+        let with_states =
+            pending.iter().any(|(_, goal)| matches!(goal, Goal::Active { .. } | Goal::Run(_) | Goal::Absent));
         let failed = |error| Failure::of("Error waiting for units", &error);
         if pending.len() >= LIST_FROM {
             for unit in session.client.units().await.map_err(failed)? {
@@ -227,10 +234,12 @@ fn running(name: &str, states: &[UnitState], hash: &str, oneshot: bool) -> Seen 
         match (state.systemd_load_state.as_str(), state.systemd_active_state.as_str()) {
             ("loaded", "active") => return Seen::Done,
             ("loaded", "inactive") if oneshot && state.systemd_sub_state == "dead" => return Seen::Done,
-            ("loaded", "failed") => return Seen::Failed(format!(
-                "Unit {name} failed on {}: see fleetctl status {name} and fleetctl journal {name}",
-                super::cells::id(&state.machine_id, false)
-            )),
+            ("loaded", "failed") => {
+                return Seen::Failed(format!(
+                    "Unit {name} failed on {}: see fleetctl status {name} and fleetctl journal {name}",
+                    super::cells::id(&state.machine_id, false)
+                ));
+            }
             _ => {}
         }
     }

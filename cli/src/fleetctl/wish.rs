@@ -109,7 +109,9 @@ async fn replace_one(session: &Session, argument: &str, unit: &Unit, verb: Verb)
     }
     if !verb.replaceable.contains(&unit.desired_state.as_str()) {
         let (name, state, command) = (&unit.name, &unit.desired_state, verb.name);
-        eprintln!("WARNING: {name} is {state}: {command} does not replace it, the command for that state does");
+        eprintln!(
+            "WARNING: {name} is {state}: {command} does not replace it, the command for that state does"
+        );
         return Ok(false);
     }
     put(session, &unit.name, &found, verb.state).await?;
@@ -149,11 +151,18 @@ async fn hint_if_failed(session: &Session, unit: &Unit) {
     for state in states.iter().filter(|state| state.systemd_active_state == "failed") {
         let machine = session.machine_cell(&state.machine_id, false).await;
         let name = &unit.name;
-        eprintln!("{name} is launched already, and failed on {machine}: fleetctl restart {name} starts it again");
+        eprintln!(
+            "{name} is launched already, and failed on {machine}: fleetctl restart {name} starts it again"
+        );
     }
 }
 
-async fn wait_up(session: &Session, verb: Verb, triggered: Vec<Unit>, patience: Patience) -> Result<(), Failure> {
+async fn wait_up(
+    session: &Session,
+    verb: Verb,
+    triggered: Vec<Unit>,
+    patience: Patience,
+) -> Result<(), Failure> {
     let (global, single): (Vec<Unit>, Vec<Unit>) = triggered.into_iter().partition(is_global);
     for unit in &global {
         let text = format!("Triggered global unit {} {}", unit.name, verb.name);
@@ -184,7 +193,12 @@ pub fn trigger_only<'a>(session: &Session, verb: &str, names: impl Iterator<Item
 }
 
 /// `stop` and `unload`.
-pub async fn down(session: &Session, line: &Line<'_>, name: &'static str, state: &'static str) -> Result<(), Failure> {
+pub async fn down(
+    session: &Session,
+    line: &Line<'_>,
+    name: &'static str,
+    state: &'static str,
+) -> Result<(), Failure> {
     let patience = Patience::read(line)?;
     let (units, missing) = resolve::registered(session, &given(line)?).await?;
     for name in &missing {
