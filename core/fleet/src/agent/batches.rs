@@ -273,7 +273,7 @@ impl Mind {
                     unit.succeed(Step::Reload);
                     unit.look_again();
                 }
-                Err(fault) => unit.fail(Step::Reload, fault.to_string(), now),
+                Err(fault) => unit.fault(Step::Reload, fault, now),
             }
         }
     }

@@ -111,8 +111,10 @@ impl Mind {
             }
         }
         if self.is_over() {
-            let waiters = self.leaving.iter_mut().flat_map(|leaving| leaving.waiters.drain(..));
-            waiters.for_each(|waiter| drop(waiter.send(())));
+            for waiter in self.leaving.iter_mut().flat_map(|leaving| leaving.waiters.drain(..)) {
+                // Whoever does not wait any more need not be told.
+                let _ = waiter.send(());
+            }
         }
     }
 

@@ -37,8 +37,8 @@ use crate::systemd::Systemd;
 use calls::Ports;
 use event::Event;
 use futures_channel::oneshot;
-use kernel::Io;
 use kernel::inbox::Inbox;
+use kernel::{Io, Probe, Spawn};
 use std::sync::{Arc, Mutex};
 
 /// A running agent. Clones share it.
@@ -51,11 +51,16 @@ pub struct Agent {
 impl Agent {
     /// Starts it. It needs neither the store nor systemd to be there yet.
     pub fn start(io: Io, registry: Registry, systemd: Arc<dyn Systemd>, config: AgentConfig) -> Agent {
+        let ports = Ports { clock: io.clock, registry, systemd, config: Arc::new(config) };
+        Agent::over(io.spawn, io.probe, ports)
+    }
+
+    fn over(spawn: Arc<dyn Spawn>, probe: Probe, ports: Ports) -> Agent {
+        let config = &ports.config;
         assert!(!config.instance.is_empty(), "without a token an agent would take any presence for its own");
         assert!(!config.ttl.is_zero(), "a lease of no time cannot be held");
         let status = Arc::new(Mutex::new(AgentStatus::default()));
-        let ports = Ports { clock: io.clock.clone(), registry, systemd, config: Arc::new(config) };
-        let events = run::start(io, ports, status.clone());
+        let events = run::start(spawn, probe, ports, status.clone());
         Agent { events, status }
     }
 

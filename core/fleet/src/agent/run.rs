@@ -9,7 +9,7 @@ use crate::registry::{self, Batch, Change, Scope};
 use futures_channel::oneshot;
 use futures_util::future::select;
 use kernel::inbox::{Inbox, Outlet, Refused, Woken, inbox};
-use kernel::{BoxFuture, Clock, Io};
+use kernel::{BoxFuture, Clock, Probe, Spawn};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const FULL_PAUSE: Duration = Duration::from_millis(10);
 
 /// The loop and what it holds.
 pub(super) struct Loop {
-    io: Io,
+    spawn: Arc<dyn Spawn>,
     ports: Ports,
     mind: Mind,
     events: Inbox<Event>,
@@ -28,13 +28,18 @@ pub(super) struct Loop {
 }
 
 /// Starts the loop and its listeners.
-pub(super) fn start(io: Io, ports: Ports, status: Arc<Mutex<AgentStatus>>) -> Inbox<Event> {
+pub(super) fn start(
+    spawn: Arc<dyn Spawn>,
+    probe: Probe,
+    ports: Ports,
+    status: Arc<Mutex<AgentStatus>>,
+) -> Inbox<Event> {
     let (events, outlet) = inbox(INBOX);
-    let mind = Mind::new((*ports.config).clone(), io.probe.clone(), io.clock.now());
+    let mind = Mind::new((*ports.config).clone(), probe, ports.clock.now());
     let changes = ports.systemd.changes();
-    io.spawn.spawn("agent: systemd", Box::pin(hear_systemd(changes, events.clone(), io.clock.clone())));
-    let run = Loop { io: io.clone(), ports, mind, events: events.clone(), status, watch: None };
-    io.spawn.spawn("agent", Box::pin(run.turns(outlet)));
+    spawn.spawn("agent: systemd", Box::pin(hear_systemd(changes, events.clone(), ports.clock.clone())));
+    let run = Loop { spawn: spawn.clone(), ports, mind, events: events.clone(), status, watch: None };
+    spawn.spawn("agent", Box::pin(run.turns(outlet)));
     events
 }
 
@@ -42,7 +47,7 @@ impl Loop {
     async fn turns(mut self, mut outlet: Outlet<Event>) {
         let mut batch = Vec::new();
         loop {
-            let now = self.io.clock.now();
+            let now = self.ports.clock.now();
             for (id, call) in self.mind.turn(now) {
                 self.make(id, call);
             }
@@ -51,13 +56,13 @@ impl Loop {
                 return;
             }
             let mut timer: BoxFuture<'static, ()> = match self.mind.wake(now) {
-                Some(wake) => self.io.clock.sleep_until(wake),
+                Some(wake) => self.ports.clock.sleep_until(wake),
                 None => Box::pin(std::future::pending()),
             };
             if outlet.wait(&mut timer).await == Woken::Closed {
                 return;
             }
-            let now = self.io.clock.now();
+            let now = self.ports.clock.now();
             outlet.take(TURN_EVENTS, &mut batch);
             batch.drain(..).for_each(|event| self.mind.hear(event, now));
         }
@@ -69,19 +74,19 @@ impl Loop {
         }
         let events = self.events.clone();
         let end = move |outcome| events.push(Event::Ended(id, outcome));
-        self.io.spawn.spawn("agent: call", spawned(self.ports.clone(), call, end));
+        self.spawn.spawn("agent: call", spawned(self.ports.clone(), call, end));
     }
 
     fn watch(&mut self, from: i64, round: u64) {
         let (stop, stopped) = oneshot::channel();
         let machine = self.ports.config.machine.id.clone();
         let watch = self.ports.registry.watch(from, &Scope::Machine(machine));
-        let (events, clock) = (self.events.clone(), self.io.clock.clone());
+        let (events, clock) = (self.events.clone(), self.ports.clock.clone());
         let hear = async move {
             // Whichever ends first: a newer watch has begun, or this one has lost its place.
             drop(select(stopped, Box::pin(hear_orders(watch, round, events, clock))).await);
         };
-        self.io.spawn.spawn("agent: orders", Box::pin(hear));
+        self.spawn.spawn("agent: orders", Box::pin(hear));
         self.watch = Some(stop);
     }
 }

@@ -215,9 +215,9 @@ impl Mind {
                 }
                 Ok(_) => {
                     // Certainly not written, if no earlier claim was.
-                    unit.fail(Step::Claim, Fault::Moved.to_string(), now);
+                    unit.fault(Step::Claim, &Fault::Moved, now);
                 }
-                Err(fault) => unit.fail(Step::Claim, fault.to_string(), now),
+                Err(fault) => unit.fault(Step::Claim, fault, now),
             }
         }
     }
@@ -243,7 +243,7 @@ impl Mind {
                     }
                     None => unit.fail(Step::Fetch, format!("the store has no text of {}", order.hash), now),
                 },
-                Err(fault) => unit.fail(Step::Fetch, fault.to_string(), now),
+                Err(fault) => unit.fault(Step::Fetch, fault, now),
             }
         }
     }
@@ -265,7 +265,7 @@ impl Mind {
             Ok(result) => unit.job_went(name, &job, result, now),
             Err(fault) => {
                 unit.look_again();
-                unit.fail(job.step, fault.to_string(), now);
+                unit.fault(job.step, &fault, now);
                 match fault {
                     Fault::NoLease => self.tenure.doubt(now),
                     // Nobody knows what was done.

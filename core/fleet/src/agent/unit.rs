@@ -3,10 +3,10 @@
 //! Facts only; what follows from them is [`crate::reconcile`]'s.
 
 use super::config::{RETRY_FIRST, RETRY_MOST};
-use super::event::CallId;
+use super::event::{CallId, Fault};
 use crate::model::{DesiredState, Order, Report, SystemdState};
 use crate::reconcile::{Activity, Actual, Step, Wish};
-use crate::systemd::JobResult;
+use crate::systemd::{JobResult, SystemdError};
 use crate::unit::{PartitionPolicy, Requirements, UnitFile, UnitHash, UnitName};
 use std::sync::Arc;
 use std::time::Duration;
@@ -210,10 +210,25 @@ impl Unit {
 
     /// A step went wrong: it is tried again after a pause that doubles.
     pub fn fail(&mut self, step: Step, error: String, now: Duration) {
-        let before =
-            self.trouble.as_ref().filter(|trouble| trouble.step == step).map_or(0, |trouble| trouble.times);
+        let same = self.trouble.as_ref().filter(|trouble| trouble.step == step);
+        let before = same.map_or(0, |trouble| trouble.times);
         let pause = RETRY_FIRST.saturating_mul(1 << before.min(16)).min(RETRY_MOST);
         self.trouble = Some(Trouble { step, error, times: before + 1, since: now, until: now + pause });
+    }
+
+    /// A step went wrong for a reason that has nothing to do with the unit: it is tried again as soon as may be.
+    fn fail_for_now(&mut self, step: Step, error: String, now: Duration) {
+        self.trouble = Some(Trouble { step, error, times: 0, since: now, until: now + RETRY_FIRST });
+    }
+
+    /// A step went wrong in the store or in systemd.
+    pub fn fault(&mut self, step: Step, fault: &Fault, now: Duration) {
+        match fault {
+            Fault::NoLease | Fault::Moved | Fault::Store(_) | Fault::Systemd(SystemdError::Gone(_)) => {
+                self.fail_for_now(step, fault.to_string(), now);
+            }
+            Fault::Systemd(_) => self.fail(step, fault.to_string(), now),
+        }
     }
 
     /// A step went well: what is known of its troubles is past.
