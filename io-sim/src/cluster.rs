@@ -221,13 +221,7 @@ impl Cluster {
     fn does_not_start(&self, member: u8, error: StartError) {
         let node = self.node(member);
         self.0.world.sched().trace(node, || format!("does not start: {error}"));
-        let of_the_disk = match &error {
-            StartError::Io(_) => true,
-            // A sync that fails while the log is opened.
-            StartError::Damaged(text) => text.contains("failed to sync"),
-            StartError::Config(_) | StartError::Foreign(_) => false,
-        };
-        let excused = of_the_disk && self.disk_may_fail();
+        let excused = matches!(error, StartError::Io(_)) && self.disk_may_fail();
         self.ended(member, excused, format!("member {member} does not start: {error}"));
     }
 
@@ -246,6 +240,9 @@ impl Cluster {
             self.script().ends.push((member, text));
             return self.0.world.after(Duration::ZERO, move |world| world.crash(node));
         }
+        if self.0.plan.damages(member) {
+            return self.replace_disk(member);
+        }
         if !excused {
             return self
                 .judge(node, |_| Err(Failure { checker: "cluster", invariant: "members-live", text }));
@@ -254,6 +251,17 @@ impl Cluster {
         // Not from within the process's own task: it is about to be dropped.
         self.0.world.after(Duration::ZERO, move |world| {
             world.crash(node);
+            world.after(RESTART, move |_| cluster.start(member));
+        });
+    }
+
+    /// What an operator does with a member whose disk is damaged beyond what it can mend by itself.
+    fn replace_disk(&self, member: u8) {
+        let (cluster, node) = (self.clone(), self.node(member));
+        self.0.world.probe().sometimes("cluster: a damaged disk was replaced");
+        self.0.world.after(Duration::ZERO, move |world| {
+            world.power_loss(node);
+            world.wipe(node);
             world.after(RESTART, move |_| cluster.start(member));
         });
     }

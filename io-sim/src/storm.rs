@@ -134,6 +134,15 @@ impl Storm {
                 }
                 Class::Drift { ppm } => world.set_drift(node, limited(ppm)),
                 Class::WallJump { by_ms } => world.jump_wall(node, by_ms),
+                Class::Wipe => {
+                    world.power_loss(node);
+                    world.wipe(node);
+                }
+                Class::BitRot { bits } => {
+                    world.power_loss(node);
+                    self.rot(number, node, bits);
+                }
+                Class::LyingSync => world.disk_faults(node, |faults| faults.lying_syncs = true),
                 Class::Partition { .. } | Class::Loss { .. } | Class::SlowLink { .. } => {}
             }
         }
@@ -149,7 +158,14 @@ impl Storm {
         for member in members {
             let node = self.0.cluster.node(*member);
             match class {
-                Class::Crash | Class::PowerLoss => self.0.cluster.start(*member),
+                Class::Crash | Class::PowerLoss | Class::Wipe | Class::BitRot { .. } => {
+                    self.0.cluster.start(*member);
+                }
+                Class::LyingSync => {
+                    world.power_loss(node);
+                    world.disk_faults(node, |faults| faults.lying_syncs = false);
+                    self.0.cluster.start(*member);
+                }
                 Class::PowerLossAfter { .. } => {
                     world.disk_faults(node, |faults| faults.power_loss_in = None);
                     self.0.cluster.start(*member);
@@ -167,6 +183,17 @@ impl Storm {
                 | Class::Loss { .. }
                 | Class::SlowLink { .. } => {}
             }
+        }
+    }
+
+    /// Turns over bits of what is stored, wherever chance falls.
+    fn rot(&self, number: usize, node: NodeId, bits: u64) {
+        let world = self.0.cluster.world();
+        let mut draw = Stream::new(self.0.cluster.plan().seed, "rot", number as u64);
+        let files: Vec<_> = world.files(node).into_iter().filter(|(_, len)| *len > 0).collect();
+        for _ in 0..bits {
+            let Some((path, len)) = files.get(draw.below(files.len().max(1) as u64) as usize) else { return };
+            world.flip_bit(node, path, draw.below(*len), draw.below(8) as u8);
         }
     }
 

@@ -278,7 +278,12 @@ fn decode<M: prost::Message + Default>(bytes: bytes::Bytes, what: &str) -> Resul
 }
 
 fn log_error(error: wal::Error) -> StartError {
-    StartError::Damaged(error.to_string())
+    match error {
+        wal::Error::Full(_) | wal::Error::Io { .. } | wal::Error::Poisoned => {
+            StartError::Io(error.to_string())
+        }
+        _ => StartError::Damaged(error.to_string()),
+    }
 }
 
 fn io_error(verb: &str, path: &str, error: &io::Error) -> StartError {

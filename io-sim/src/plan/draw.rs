@@ -2,8 +2,8 @@
 //! knobs are small; and what its clients like to do. Few things at a time, often, finds more than everything always.
 //!
 //! The atlas: disks that fail to sync are a fixed minority of a plan's members, because a failed sync may lose what
-//! the cache pretended to have. Everything else is survivable by all members at once. A [`Target`] names at most a
-//! majority.
+//! the cache pretended to have; so are disks that rot or are wiped, and these are the same members. Everything else
+//! is survivable by all members at once. A [`Target`] names at most a majority.
 
 use super::*;
 use kernel::rng::Stream;
@@ -35,6 +35,8 @@ impl Plan {
             knobs,
         };
         plan.faults = faults(&mut Stream::new(seed, "plan faults", 0), members);
+        plan.faults.extend(damage(&mut Stream::new(seed, "plan damage", 0), &plan));
+        plan.faults.sort_by_key(|fault| fault.at_ms);
         plan.operations = Workload::new(seed, &plan).draw();
         plan
     }
@@ -60,7 +62,8 @@ fn knobs(draw: &mut Stream) -> Knobs {
 }
 
 fn faults(draw: &mut Stream, members: u8) -> Vec<Fault> {
-    let enabled: Vec<&str> = Class::NAMES.iter().copied().filter(|_| draw.chance(2, 5)).collect();
+    let classes = Class::NAMES.iter().copied().filter(|name| !Class::DAMAGE.contains(name));
+    let enabled: Vec<&str> = classes.filter(|_| draw.chance(2, 5)).collect();
     let mut bad_disks: Vec<u8> = (1..=members).collect();
     shuffle(draw, &mut bad_disks);
     bad_disks.truncate(usize::from(members - 1) / 2);
@@ -80,6 +83,41 @@ fn faults(draw: &mut Stream, members: u8) -> Vec<Fault> {
     }
     faults.sort_by_key(|fault| fault.at_ms);
     faults
+}
+
+/// Disks that lose what they had promised to keep, in one plan of four. One that lies about syncs is not among them: if the
+/// leader which counted on it ends as well, nobody can know, and two members that know nothing may rightly elect each other.
+/// Only where that leader lives on is anything demanded (disk case 12).
+fn damage(draw: &mut Stream, plan: &Plan) -> Vec<Fault> {
+    let most = usize::from(plan.members - 1) / 2;
+    if most == 0 || !draw.chance(1, 4) {
+        return Vec::new();
+    }
+    // Whoever may fail a sync is struck first: the minority is one and the same.
+    let failing = plan.faults.iter().filter(|fault| fault.class == Class::FailSync);
+    let mut bad: Vec<u8> = failing
+        .flat_map(|fault| match &fault.target {
+            Target::Members(members) => members.clone(),
+            Target::Leader => Vec::new(),
+        })
+        .collect();
+    let mut others: Vec<u8> = (1..=plan.members).filter(|member| !bad.contains(member)).collect();
+    shuffle(draw, &mut others);
+    bad.sort_unstable();
+    bad.dedup();
+    bad.extend(others);
+    bad.truncate(most);
+    let one = |draw: &mut Stream| Fault {
+        at_ms: draw.between(QUIET_MS + 1_500, CALM_MS - 9_000),
+        for_ms: pick(draw, &[50, 1_500, 6_000]) + draw.below(500),
+        target: Target::Members(vec![pick(draw, &bad)]),
+        class: match draw.below(2) {
+            0 => Class::Wipe,
+            _ => Class::BitRot { bits: pick(draw, &[1, 8, 200]) },
+        },
+    };
+    let count = draw.between(1, 3);
+    (0..count).map(|_| one(draw)).collect()
 }
 
 fn shuffle(draw: &mut Stream, list: &mut [u8]) {
@@ -119,6 +157,7 @@ fn class_named(name: &str, draw: &mut Stream) -> Class {
         "wall-jump" => Class::WallJump { by_ms: pick(draw, &[-3_600_000, -1_500, 1_500, 86_400_000]) },
         "loss" => Class::Loss { permille: pick(draw, &[5, 50, 200]) },
         "slow-link" => Class::SlowLink { by_ms: pick(draw, &[20, 150, 700]) },
+        "wipe" | "bit-rot" | "lying-sync" => unreachable!("damage is drawn by itself"),
         other => unreachable!("{other} is not in Class::NAMES"),
     }
 }

@@ -255,6 +255,16 @@ pub enum Class {
         /// Chance of a break for each frame, in a thousand.
         permille: u64,
     },
+    /// The machine loses power and everything on its disk. An empty one starts at the end.
+    Wipe,
+    /// The machine loses power, and bits of what it had stored turn over. It starts again at the end; what refuses to
+    /// start, or finds the damage later and ends, gets an empty disk.
+    BitRot {
+        /// How many bits.
+        bits: u64,
+    },
+    /// Syncs promise and do nothing, and at the end the machine loses power and starts again.
+    LyingSync,
     /// Everything to and from the target takes longer.
     SlowLink {
         /// By how much, in milliseconds.
@@ -264,7 +274,7 @@ pub enum Class {
 
 impl Class {
     /// The names of all classes, as they stand in the text form.
-    pub const NAMES: [&str; 12] = [
+    pub const NAMES: [&str; 15] = [
         "partition",
         "crash",
         "power-loss",
@@ -277,7 +287,14 @@ impl Class {
         "wall-jump",
         "loss",
         "slow-link",
+        "wipe",
+        "bit-rot",
+        "lying-sync",
     ];
+
+    /// The classes that take from a disk what it had promised to keep: the last of the names. A plan strikes a minority
+    /// with them, always the same, so that what was acknowledged is somewhere.
+    pub const DAMAGE: [&str; 3] = ["wipe", "bit-rot", "lying-sync"];
 
     /// The class's name.
     pub fn name(&self) -> &'static str {
@@ -294,7 +311,20 @@ impl Class {
             Class::WallJump { .. } => "wall-jump",
             Class::Loss { .. } => "loss",
             Class::SlowLink { .. } => "slow-link",
+            Class::Wipe => "wipe",
+            Class::BitRot { .. } => "bit-rot",
+            Class::LyingSync => "lying-sync",
         }
+    }
+}
+
+impl Plan {
+    /// Whether the disk of `member` is struck by anything that takes away what it had promised to keep.
+    pub fn damages(&self, member: u8) -> bool {
+        self.faults.iter().any(|fault| {
+            let Target::Members(members) = &fault.target else { return false };
+            Class::DAMAGE.contains(&fault.class.name()) && members.contains(&member)
+        })
     }
 }
 

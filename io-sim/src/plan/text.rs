@@ -263,6 +263,9 @@ fn parse_class(name: &str, fields: &Fields<'_>) -> Parsed<Class> {
         "wall-jump" => Class::WallJump { by_ms: fields.required("by")? },
         "loss" => Class::Loss { permille: fields.required("permille")? },
         "slow-link" => Class::SlowLink { by_ms: fields.required("by")? },
+        "wipe" => Class::Wipe,
+        "bit-rot" => Class::BitRot { bits: fields.required("bits")? },
+        "lying-sync" => Class::LyingSync,
         other => return Err(format!("'{other}' is no class of fault: {}", Class::NAMES.join(", "))),
     })
 }
@@ -357,6 +360,7 @@ impl fmt::Display for Fault {
             Class::WallJump { by_ms } => write!(f, " by={by_ms}ms"),
             Class::Drift { ppm } => write!(f, " ppm={ppm}"),
             Class::Loss { permille } => write!(f, " permille={permille}"),
+            Class::BitRot { bits } => write!(f, " bits={bits}"),
             _ => Ok(()),
         }
     }
