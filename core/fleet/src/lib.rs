@@ -13,10 +13,12 @@ pub mod api;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod daemon;
+pub mod engine;
 pub mod local;
 pub mod model;
 pub mod reconcile;
 pub mod registry;
+pub mod rollout;
 pub mod schedule;
 pub mod systemd;
 pub mod unit;

@@ -42,6 +42,23 @@ pub enum Step {
     DropRebalance { revision: i64 },
 }
 
+impl Step {
+    /// The unit that it is about; none for upkeep that no decision about a unit waits for.
+    pub fn unit(&self) -> Option<&UnitName> {
+        match self {
+            Step::Assign { unit, .. }
+            | Step::AssignCopy { unit, .. }
+            | Step::SetOrder { unit, .. }
+            | Step::Unassign { unit, .. }
+            | Step::Free { unit, .. }
+            | Step::DropTarget { unit, .. }
+            | Step::Halt { unit, .. }
+            | Step::DropDone { unit } => Some(unit),
+            Step::DropText { .. } | Step::DropGone { .. } | Step::DropRebalance { .. } => None,
+        }
+    }
+}
+
 /// How a batch of steps went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Steps {
