@@ -86,6 +86,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         let known = TIME_UNITS.iter().find(|(name, _)| *name == unit);
         let part = known.and_then(|(_, micros)| scale(number, *micros)).ok_or_else(wrong)?;
         micros = micros.checked_add(part).ok_or_else(wrong)?;
+        assert!(after.len() < rest.len(), "each turn reads a number at least");
         rest = after.trim_start();
     }
     Ok(Duration::from_micros(micros))
@@ -97,6 +98,7 @@ fn is_number(char: char) -> bool {
 
 fn split_unit(text: &str) -> (&str, &str) {
     let text = text.trim();
+    assert!(!text.starts_with(char::is_whitespace), "blanks are trimmed");
     let (number, unit) = text.split_at(text.find(|c: char| !is_number(c)).unwrap_or(text.len()));
     (number, unit.trim_start())
 }

@@ -97,11 +97,12 @@ impl UnitFile {
         let lexemes = options.into_iter().map(|option| Lexeme { option, line: 0 }).collect();
         let given = UnitFile::merge(lexemes);
         let file = UnitFile::parse(&given.text())?;
-        // Blanks around a value are trimmed on the way; nothing else may change.
+        // Blanks around a value, and the kind of its line ends, may change on the way; nothing else.
+        fn bare(value: &str) -> Vec<&str> {
+            value.trim().split('\n').map(|line| line.trim_end_matches('\r')).collect()
+        }
         let same = |a: &UnitOption, b: &UnitOption| {
-            a.section == b.section
-                && a.name == b.name
-                && a.value.replace("\r\n", "\n").trim() == b.value.trim()
+            a.section == b.section && a.name == b.name && bare(&a.value) == bare(&b.value)
         };
         let equal = given.options.iter().zip(&file.options).take_while(|(a, b)| same(a, b)).count();
         if equal < given.options.len() || equal < file.options.len() {
@@ -158,6 +159,7 @@ impl UnitFile {
             }
             text.extend([option.name.as_str(), "=", &option.value, "\n"]);
         }
+        assert_eq!(text.is_empty(), self.options.is_empty(), "each option leaves a line");
         text
     }
 
@@ -179,6 +181,8 @@ impl UnitFile {
         let lines: Vec<usize> = placed.iter().map(|(_, lexeme)| lexeme.line).collect();
         let options: Vec<UnitOption> = placed.into_iter().map(|(_, lexeme)| lexeme.option).collect();
         assert_eq!(options.len(), lines.len(), "each option has its line");
+        let borders = options.windows(2).filter(|pair| pair[0].section != pair[1].section).count();
+        assert!(borders < places.len().max(1), "each section stands in one place");
         UnitFile { options, lines }
     }
 }

@@ -84,6 +84,7 @@ fn matches_by_rule(pattern: &str, text: &str) -> bool {
         // The star takes one character more, if it may.
         let Some((after, tried)) = last_star else { return false };
         let Some(rest) = one(&Token::AnyChar, tried) else { return false };
+        assert!(rest.len() < tried.len(), "a star takes more each time, so that matching ends");
         last_star = Some((after, rest));
         (pattern, text) = (after, rest);
     }
@@ -105,6 +106,7 @@ fn in_class(ranges: &str, char: char) -> bool {
     let mut rest = ranges;
     while !rest.is_empty() {
         let (low, high, after) = range(rest).expect("the class was checked");
+        assert!(after.len() < rest.len(), "a range takes a character at least");
         if (low..=high).contains(&char) {
             return true;
         }
@@ -135,7 +137,7 @@ fn class(pattern: &str) -> Result<(Token<'_>, &str), String> {
         (_, _, rest) = range(rest)?;
     }
     let ranges = &ranges[..ranges.len() - rest.len()];
-    assert!(!ranges.is_empty(), "a class has a range at least");
+    assert!(!ranges.is_empty() && rest.starts_with(']'), "a class has a range at least, and an end");
     Ok((Token::Class { negated, ranges }, &rest[1..]))
 }
 

@@ -11,7 +11,8 @@
 //!
 //! It differs where go-systemd's would have done harm, or systemd has moved on: lines may be longer than 2048 bytes, line
 //! ends may be `\r\n`, a comment inside a value that goes on is kept and does not end it, the name of a section must end on its
-//! line, and a backslash that ends the file counts as one before a blank line.
+//! line, and a backslash that ends the file counts as one before a blank line. A backslash with blanks after it is refused:
+//! trimmed, it would swallow the next line when systemd reads the canonical text.
 
 use super::{UnitError, UnitOption};
 
@@ -25,8 +26,7 @@ pub(super) struct Lexeme {
 
 /// Reads a whole file. Options come in the order of the text; repeated sections are not merged yet.
 pub(super) fn lex(text: &str) -> Result<Vec<Lexeme>, UnitError> {
-    let text = text.replace("\r\n", "\n");
-    let mut lines = Lines { rest: &text, line: 1 };
+    let mut lines = Lines { rest: text, line: 1 };
     let mut lexemes = Vec::new();
     let mut section: Option<String> = None;
     loop {
@@ -59,7 +59,7 @@ impl<'a> Lines<'a> {
         let (line, rest) = self.rest.split_once('\n').unwrap_or((self.rest, ""));
         self.line += 1;
         self.rest = rest;
-        line
+        line.trim_end_matches('\r')
     }
 
     /// Skips to the next character that means something: blanks within a section, all but `[` and comments before the first.
@@ -98,11 +98,18 @@ impl<'a> Lines<'a> {
             ));
         }
         let value = self.value(start);
-        Ok(UnitOption { section, name: name.trim().to_owned(), value })
+        if value.ends_with('\\') {
+            let message = "a backslash with blanks after it does not continue the line: take the blanks away, or the backslash";
+            return Err(UnitError::new(self.line - 1, message.into()));
+        }
+        let name = name.trim().to_owned();
+        assert!(!name.contains(['=', '\n', '\r']), "a name ends at the first sign of equality of its line");
+        Ok(UnitOption { section, name, value })
     }
 
     /// The value whose first line is `start`.
     fn value(&mut self, start: &str) -> String {
+        assert!(!start.contains('\n'), "the lines of a value are read one by one");
         let mut value = start.to_owned();
         let mut open = start.ends_with('\\');
         while open {
@@ -135,6 +142,7 @@ fn section_name(line: &str, at: usize) -> Result<String, UnitError> {
             format!("{garbage:?} after section [{name}]: put it on a line of its own"),
         ));
     }
+    assert!(!name.contains([']', '\n']), "a section's name ends on its line, at the first bracket");
     Ok(name.to_owned())
 }
 

@@ -79,6 +79,7 @@ impl MetadataTerm {
 
     /// Whether a machine with this metadata meets the condition.
     pub fn holds(&self, metadata: &BTreeMap<String, String>) -> bool {
+        assert!(!self.key.is_empty(), "a term has a key");
         let value = metadata.get(&self.key).map(String::as_str);
         let number = || value.and_then(|value| value.trim().parse::<i64>().ok());
         match &self.test {
@@ -97,6 +98,7 @@ impl MetadataTerm {
     /// Adds a term to others that must all hold. Values of one key are alternatives, as they were for fleet, wherever they were
     /// written.
     pub(super) fn add_to(self, terms: &mut Vec<MetadataTerm>) {
+        assert!(!self.key.is_empty(), "a term that was read has a key");
         let same_key = terms.iter_mut().filter(|term| term.key == self.key);
         for term in same_key {
             match (&mut term.test, &self.test) {
@@ -105,6 +107,7 @@ impl MetadataTerm {
                     known.extend(more.clone());
                     known.sort();
                     known.dedup();
+                    assert!(!known.is_empty(), "a term that was read has a value at least");
                     return;
                 }
                 _ => {}

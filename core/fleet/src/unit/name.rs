@@ -75,6 +75,7 @@ impl UnitName {
         let trimmed = argument.trim_end_matches('/');
         let base = trimmed.rsplit('/').next().unwrap_or(trimmed);
         let known = base.rsplit_once('.').is_some_and(|(_, kind)| is_known(kind));
+        assert!(!base.contains('/'), "the last component of a path has no slash");
         if known { base.to_owned() } else { format!("{base}.service") }
     }
 
@@ -115,7 +116,9 @@ impl UnitName {
     }
 
     fn split(&self) -> (&str, &str) {
-        self.0.rsplit_once('.').expect("a name that was checked has a dot")
+        let (stem, kind) = self.0.rsplit_once('.').expect("a name that was checked has a dot");
+        assert!(!stem.is_empty() && !kind.is_empty(), "there is something before and after the dot");
+        (stem, kind)
     }
 }
 

@@ -60,6 +60,7 @@ pub(super) fn values(unit: &UnitName, file: &UnitFile, name: &str) -> Vec<Value>
             let texts =
                 split(&option.unfolded()).into_iter().map(|text| specifiers(unit, &text).trim().to_owned());
             let texts = texts.filter(|text| !text.is_empty());
+            assert_eq!(option.name, **spelling, "only what is asked for is taken");
             found.extend(texts.map(|text| Value { option: option.name.clone(), text, line }));
         }
     }
@@ -87,6 +88,7 @@ fn split(line: &str) -> Vec<String> {
             other => values.last_mut().expect("there is one from the start").push(other),
         }
     }
+    assert!(!values.is_empty(), "a line has a value, be it an empty one");
     values
 }
 
@@ -164,5 +166,6 @@ fn distance(a: &str, b: &str) -> usize {
             row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
         }
     }
+    assert!(row[b.len()] <= a.chars().count().max(b.len()), "replacing all and filling up is enough");
     row[b.len()]
 }

@@ -79,7 +79,26 @@ impl Requirements {
             oneshot: is_oneshot(name, file),
         };
         section.check_combinations(&requirements)?;
+        requirements.assert_sound();
         Ok(requirements)
+    }
+
+    /// What the scheduler and the rollout rely on.
+    fn assert_sound(&self) {
+        assert!(!self.global || self.machine_of.is_empty(), "a global unit follows nobody");
+        assert!(!self.global || self.machine_id.is_none(), "a global unit is not bound to one machine");
+        assert!(
+            self.conflicts.is_empty() || self.replaces.is_empty(),
+            "what it keeps off it does not replace"
+        );
+        assert!(self.max_unavailable != Some(0), "a replacement that may take no copy down would not begin");
+        assert!(self.healthy_after <= self.healthy_within, "a copy can become healthy in time");
+        let soft = self.prefer_machine_of.iter().chain(&self.avoid_machine_of).map(|(_, weight)| *weight);
+        let mut weights = soft.chain(self.prefer_metadata.iter().map(|(_, weight)| *weight));
+        assert!(
+            weights.all(|weight| weight != 0 && weight.abs() <= WEIGHT_MAX),
+            "weights are within their limits"
+        );
     }
 
     /// What is odd in the `[X-Fleet]` section though it is no error: options that fleet does not know, and empty ones.

@@ -37,7 +37,7 @@ fn hashes_are_those_of_fleet() {
 
 #[test]
 fn lexer() {
-    let table: [(&str, &[&str]); 14] = [
+    let table: [(&str, &[&str]); 15] = [
         ("", &[]),
         ("[Unit]\n", &[]),
         ("lost=1\n[Unit]\nA = 1 \n", &["Unit A=1"]),
@@ -48,10 +48,11 @@ fn lexer() {
         ("[U]\nA=1 \\\n  2\\\n3 \nB=4\n", &["U A=1 \\⏎  2\\⏎3", "U B=4"]),
         ("[U]\nA=1 \\\r\n  2\r\nB=4\r\n", &["U A=1 \\⏎  2", "U B=4"]),
         ("[U]\nA=1 \\\n\nB=4\n", &["U A=1 \\⏎", "U B=4"]),
+        ("[U]\nA=1 \\\r\r\n2\r\r\nB=4", &["U A=1 \\⏎2", "U B=4"]),
         ("[U]\nA=1 \\", &["U A=1 \\⏎"]),
         ("[U]\nA=1 \\\n# why\n  2\nB=4\n", &["U A=1 \\⏎# why⏎  2", "U B=4"]),
         ("[U]\n# gone \\\nA=1\n;B=2\nC=3\n", &["U C=3"]),
-        ("[U]\nA=1 \\ \nB=2 # no comment\n", &["U A=1 \\", "U B=2 # no comment"]),
+        ("[U]\nA=1 \\x\nB=2 # no comment\n", &["U A=1 \\x", "U B=2 # no comment"]),
     ];
     for (text, expected) in table {
         assert_eq!(shown(&parse(text)), expected, "{text:?}");
@@ -71,6 +72,11 @@ fn errors_name_the_line() {
         ("\n\n[Unit\n", 3, "section \"[Unit\" has no closing bracket"),
         ("[Unit]\n# c\n\n[X] y\n", 4, "\"y\" after section [X]: put it on a line of its own"),
         ("[Unit]\nA=1 \\\n  2\n[\n", 4, "section \"[\" has no closing bracket"),
+        (
+            "[U]\nA=1 \\\n 2 \\ \nB=1",
+            3,
+            "a backslash with blanks after it does not continue the line: take the blanks away, or the backslash",
+        ),
         ("[U]\r\nA=1\r\nb\rc=1", 3, "carriage return in the name of option \"b\\rc\""),
     ];
     for (text, line, message) in table {
