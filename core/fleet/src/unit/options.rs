@@ -110,10 +110,23 @@ pub(super) fn warnings(file: &UnitFile) -> Vec<String> {
         let of_line = oddities(option).into_iter();
         of_line.map(move |oddity| format!("line {line}: {oddity}"))
     });
+    line_by_line.chain(idle(file)).take(WARNINGS_MAX).collect()
+}
+
+/// Options that mean something only beside another one, which is not there.
+fn idle(file: &UnitFile) -> impl Iterator<Item = String> {
+    let given = |name: &str| !file.get(SECTION, name).is_empty();
     let stops = file.get(SECTION, "Partition").iter().any(|value| value.eq_ignore_ascii_case("stop"));
-    let lost_grace = !stops && !file.get(SECTION, "StopGrace").is_empty();
-    let lost_grace = lost_grace.then(|| "StopGrace says nothing without Partition=stop".to_owned());
-    line_by_line.chain(lost_grace).take(WARNINGS_MAX).collect()
+    let paced = given("MaxUnavailable") || given("RollBack");
+    let beside = [
+        ("StopGrace", stops, "Partition=stop"),
+        ("HealthyAfter", paced, "MaxUnavailable or RollBack"),
+        ("HealthyWithin", paced, "MaxUnavailable or RollBack"),
+    ];
+    let idle = beside.map(|(name, met, other)| {
+        (given(name) && !met).then(|| format!("{name} says nothing without {other}"))
+    });
+    idle.into_iter().flatten()
 }
 
 /// What is odd in one option: that fleet does not know it, that it is empty, or that it can match no unit.
