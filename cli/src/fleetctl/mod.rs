@@ -7,6 +7,7 @@
 
 mod args;
 mod cells;
+mod direct;
 mod failure;
 mod forward;
 mod insight;
@@ -77,7 +78,7 @@ fn run(args: Vec<OsString>, variable: &dyn Fn(&str) -> Option<String>) -> Result
 }
 
 async fn dispatch(name: &str, line: &Line<'_>) -> Result<(), Failure> {
-    let session = Session::new(line)?;
+    let session = Session::new(line).await?;
     match name {
         "submit" => wish::up(&session, line, wish::SUBMIT).await,
         "load" => wish::up(&session, line, wish::LOAD).await,

@@ -31,11 +31,11 @@ pub struct Session {
 
 impl Session {
     /// The session that a command line describes. Nothing is sent yet.
-    pub fn new(line: &Line) -> Result<Session, Failure> {
+    pub async fn new(line: &Line<'_>) -> Result<Session, Failure> {
         // journal's flag of this name is for journalctl.
         let json = line.text("lines").is_empty() && line.json()?;
         let ssh = Ssh::new(line)?;
-        let client = client(line, &ssh)?;
+        let client = client(line, &ssh).await?;
         if line.switch("debug")? {
             eprintln!("endpoint {}", client.endpoint());
         }
@@ -106,16 +106,13 @@ pub fn print_json_line(document: &impl Serialize) {
     output::print_line(&serde_json::to_string(document).expect("documents have text keys"));
 }
 
-fn client(line: &Line, ssh: &Ssh) -> Result<FleetClient, Failure> {
+async fn client(line: &Line<'_>, ssh: &Ssh) -> Result<FleetClient, Failure> {
     let driver = line.text("driver");
     let old_way = !line.text("experimental-api").is_empty() && !line.switch("experimental-api")?;
     match driver.as_str() {
-        "API" | "api" if !old_way => {}
-        "API" | "api" | "etcd" => {
-            return Err(Failure::usage(
-                "--driver etcd is not offered yet: give the --endpoint of a fleetd, which has the same commands",
-            ));
-        }
+        "etcd" => return Ok(FleetClient::new(super::direct::transport(line).await?)),
+        "API" | "api" if old_way => return Ok(FleetClient::new(super::direct::transport(line).await?)),
+        "API" | "api" => {}
         _ => return Err(Failure::usage(format!("--driver {driver:?} is unknown: give API or etcd"))),
     }
     let settings = |error| Failure::of("Unable to initialize client", &error);

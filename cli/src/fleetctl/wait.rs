@@ -218,6 +218,9 @@ impl View {
             (Goal::Absent, unit) => done(unit.is_none() && states.is_empty()),
             (Goal::Known, unit) => done(unit.is_some()),
             (_, None) => Seen::Failed(format!("Unit {name} was destroyed meanwhile")),
+            (Goal::Current("launched") | Goal::Active { .. } | Goal::Run(_), Some(unit)) if has_run(unit) => {
+                Seen::Done
+            }
             (Goal::Current(state), Some(unit)) => done(unit.current_state == *state),
             (Goal::Run(run), Some(_)) => {
                 let reported = |state: &UnitState| state.more.get("run").and_then(Value::as_u64).unwrap_or(0);
@@ -226,6 +229,11 @@ impl View {
             (Goal::Active { hash, oneshot }, Some(_)) => running(name, states, hash, *oneshot),
         }
     }
+}
+
+/// Whether it is a oneshot that has run to its end, and may have left its machine since.
+fn has_run(unit: &Unit) -> bool {
+    unit.more.get("done").and_then(Value::as_bool).unwrap_or(false)
 }
 
 /// What systemd says of a unit that was started.

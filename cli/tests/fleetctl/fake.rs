@@ -140,7 +140,8 @@ fn serve(stream: UnixStream, cluster: &Mutex<Cluster>) {
             return;
         }
         let mut words = line.split_whitespace();
-        let (method, target) = (words.next().unwrap_or("").to_string(), words.next().unwrap_or("").to_string());
+        let (method, target) =
+            (words.next().unwrap_or("").to_string(), words.next().unwrap_or("").to_string());
         let mut length = 0;
         loop {
             let mut header = String::new();

@@ -28,6 +28,12 @@ pub struct UnitDocument {
     /// Where it is placed. Not there for global units.
     #[serde(rename = "machineID", skip_serializing_if = "is_default")]
     pub machine_id: String,
+    /// How often a start has been asked for again. (Not in fleet 1.0.)
+    #[serde(skip_serializing_if = "is_default")]
+    pub run: u64,
+    /// A oneshot that has run to its end, with these contents and as often as was asked for. (Not in fleet 1.0.)
+    #[serde(skip_serializing_if = "is_default")]
+    pub done: bool,
 }
 
 /// `null` is an empty value: clients in Go write a list without elements so.
@@ -73,6 +79,9 @@ pub struct UnitStateDocument {
     /// systemd's word.
     #[serde(skip_serializing_if = "is_default")]
     pub systemd_sub_state: String,
+    /// The last of the starts asked for again that was carried out. (Not in fleet 1.0.)
+    #[serde(skip_serializing_if = "is_default")]
+    pub run: u64,
     /// Why the last thing that fleet tried there did not work. (Not in fleet 1.0.)
     #[serde(skip_serializing_if = "is_default")]
     pub error: String,
@@ -88,6 +97,7 @@ impl UnitStateDocument {
             systemd_load_state: report.state.load.clone(),
             systemd_active_state: report.state.active.clone(),
             systemd_sub_state: report.state.sub.clone(),
+            run: report.run,
             error: report.error.clone(),
         }
     }

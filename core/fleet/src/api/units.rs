@@ -168,5 +168,7 @@ pub(super) fn document(row: &UnitRow) -> UnitDocument {
         desired_state: row.job.desired.to_string(),
         current_state: if global { String::new() } else { row.current().to_string() },
         machine_id: placed.map(|machine| machine.value.to_string()).unwrap_or_default(),
+        run: row.job.run,
+        done: row.job.is_done(),
     }
 }
