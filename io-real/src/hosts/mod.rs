@@ -74,7 +74,9 @@ impl Hosts {
             }
         }
         let cgroups = cgroups().ok_or("no cgroup2 hierarchy at /sys/fs/cgroup or /sys/fs/cgroup/unified")?;
-        let tried = cgroups.join(format!("orlop-hosts-{}-tried", std::process::id()));
+        static TRIED: AtomicU32 = AtomicU32::new(0);
+        let number = TRIED.fetch_add(1, Ordering::Relaxed);
+        let tried = cgroups.join(format!("orlop-hosts-{}-tried-{number}", std::process::id()));
         fs::create_dir(&tried).map_err(|error| format!("{}: {error}", tried.display()))?;
         fs::remove_dir(&tried).map_err(|error| format!("{}: {error}", tried.display()))?;
         let tried = Command::new("unshare")

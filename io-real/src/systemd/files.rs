@@ -58,6 +58,8 @@ impl UnitFiles {
         let unfinished = self.directory.join(format!("{UNFINISHED}{number}"));
         let path = self.directory.join(name);
         let write = || -> Result<(), Error> {
+            // It is in memory by custom: somebody may have cleared it.
+            fs::create_dir_all(&self.directory)?;
             let mut file =
                 fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&unfinished)?;
             file.write_all(text.as_bytes())?;
@@ -83,7 +85,11 @@ impl UnitFiles {
     pub fn list(&self) -> SystemdResult<BTreeMap<String, String>> {
         let failed = |error| refused(&self.directory, &error);
         let mut files = BTreeMap::new();
-        for entry in fs::read_dir(&self.directory).map_err(failed)? {
+        let entries = match fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(files),
+            entries => entries.map_err(failed)?,
+        };
+        for entry in entries {
             let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
             if UnitName::parse(&name).is_ok()
                 && let Some(text) = self.read(&name)?
@@ -124,6 +130,10 @@ mod tests {
         files.remove("a.service").expect("nothing to remove is fine");
         assert_eq!(files.read("a.service"), Ok(None));
         fs::remove_dir_all(&directory).expect("removes");
+        assert_eq!(files.list(), Ok(BTreeMap::new()), "a directory that was cleared is empty");
+        files.write("a.service", "three").expect("made again");
+        fs::remove_dir_all(&directory).expect("removes");
+        fs::write(&directory, "in the way").expect("writes");
         let error = files.write("a.service", "three").expect_err("no directory");
         assert!(matches!(&error, SystemdError::Files(text) if text.contains("a.service")), "{error:?}");
     }

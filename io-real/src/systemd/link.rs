@@ -3,6 +3,9 @@
 //! One task owns it. It connects, tells the bus which signals it wants, and hears them until the connection ends or systemd
 //! leaves the bus (it does so for a moment when it executes itself anew). Then every wait ends with `Gone`, verbs fail at once,
 //! and it tries again after a pause that doubles up to [`PAUSE_MOST`]. Once back, subscribers are told to look at everything.
+//!
+//! systemd also listens on a socket of its own, `/run/systemd/private`, for root where there is no bus. It signs its messages
+//! there with a name that the D-Bus specification does not allow in that place, and zbus refuses them: a bus is needed.
 
 use super::changes::Hub;
 use super::jobs::Jobs;
@@ -11,8 +14,8 @@ use super::signals::{Heard, Signals};
 use super::{BusConfig, RETRY_HINT};
 use fleet::systemd::{Change, SystemdError, SystemdResult};
 use futures_util::{StreamExt, TryFutureExt, future::try_join_all};
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,9 +24,6 @@ use zbus::{Connection, MatchRule, MessageStream, fdo::DBusProxy, message};
 
 /// systemd's name on the bus.
 pub const SYSTEMD: &str = "org.freedesktop.systemd1";
-
-/// systemd's own socket, which takes root's calls without a bus.
-const PRIVATE_SOCKET: &str = "/run/systemd/private";
 
 /// The pause before the first and the longest pause before any further try to connect.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
@@ -43,6 +43,8 @@ pub struct Shared {
     way: Mutex<Way>,
     pub jobs: Jobs,
     pub hub: Hub,
+    /// Every unit that was ever installed here. Grows with their names only.
+    known: Mutex<BTreeSet<String>>,
     /// Reloads asked for here of which systemd has not said yet that they began.
     pub own_reloads: AtomicUsize,
 }
@@ -57,8 +59,8 @@ enum Way {
 struct Ready {
     manager: ManagerProxy<'static>,
     messages: MessageStream,
-    /// systemd's unique name; none where there is no bus between.
-    owner: Option<String>,
+    /// systemd's unique name.
+    owner: String,
 }
 
 /// The error of a bus that is away.
@@ -75,18 +77,35 @@ impl Shared {
         }
     }
 
+    /// Changes of this unit shall be told from now on.
+    pub fn know(&self, unit: &str) {
+        let mut known = self.known.lock().expect("no holder panics");
+        if !known.contains(unit) {
+            known.insert(unit.to_string());
+        }
+    }
+
+    /// Whether changes of this unit are told.
+    pub fn is_known(&self, unit: &str) -> bool {
+        self.known.lock().expect("no holder panics").contains(unit)
+    }
+
     fn set(&self, way: Way) {
         *self.way.lock().expect("no holder panics") = way;
     }
 }
 
-/// Connects, and keeps connected until the task is aborted. Errors: the first try failed.
-pub async fn open(config: BusConfig) -> SystemdResult<(Arc<Shared>, tokio::task::JoinHandle<()>)> {
+/// Connects, and keeps connected until the task is aborted. Tells changes of the `known` units. Errors: the first try failed.
+pub async fn open(
+    config: BusConfig,
+    known: BTreeSet<String>,
+) -> SystemdResult<(Arc<Shared>, tokio::task::JoinHandle<()>)> {
     let ready = connect(&config).await?;
     let shared = Arc::new(Shared {
         way: Mutex::new(Way::Up(ready.manager.clone())),
         jobs: Jobs::default(),
         hub: Hub::default(),
+        known: Mutex::new(known),
         own_reloads: AtomicUsize::new(0),
     });
     let task = tokio::spawn(keep(config, shared.clone(), ready));
@@ -106,9 +125,10 @@ async fn keep(config: BusConfig, shared: Arc<Shared>, mut ready: Ready) {
 }
 
 /// Hears signals until the connection is of no use any more; says why.
-async fn hear(shared: &Shared, mut ready: Ready) -> String {
-    let mut signals = Signals::new(shared, ready.owner.take());
-    while let Some(message) = ready.messages.next().await {
+async fn hear(shared: &Shared, ready: Ready) -> String {
+    let mut signals = Signals::new(shared, ready.owner);
+    let mut messages = ready.messages;
+    while let Some(message) = messages.next().await {
         let message = match message {
             Ok(message) => message,
             Err(error) => return error.to_string(),
@@ -136,28 +156,12 @@ async fn connect_again(config: &BusConfig, shared: &Shared) -> Ready {
 }
 
 async fn connect(config: &BusConfig) -> SystemdResult<Ready> {
-    let place = config.place();
-    let bus = tokio::time::timeout(CONNECT_MOST, over_bus(config))
-        .await
-        .unwrap_or_else(|_| Err(zbus::Error::Failure(format!("no answer for {CONNECT_MOST:?}"))));
-    let error = match bus {
-        Ok(ready) => return Ok(ready),
-        Err(error) => error,
-    };
-    // Only root is let in there.
-    let fall_back = config.is_default_system_bus()
-        && rustix::process::geteuid().is_root()
-        && Path::new(PRIVATE_SOCKET).exists();
-    if !fall_back {
-        return Err(gone(format!("{place}: {error}; {RETRY_HINT}")));
-    }
-    tokio::time::timeout(CONNECT_MOST, over_private_socket())
-        .await
-        .unwrap_or_else(|_| Err(zbus::Error::Failure(format!("no answer for {CONNECT_MOST:?}"))))
-        .map_err(|second| gone(format!("{place}: {error}; {PRIVATE_SOCKET}: {second}; {RETRY_HINT}")))
+    let late = |_| Err(zbus::Error::Failure(format!("no answer for {CONNECT_MOST:?}")));
+    let outcome = tokio::time::timeout(CONNECT_MOST, subscribe(config)).await.unwrap_or_else(late);
+    outcome.map_err(|error| gone(format!("{}: {error}; {RETRY_HINT}", config.place())))
 }
 
-async fn over_bus(config: &BusConfig) -> zbus::Result<Ready> {
+async fn subscribe(config: &BusConfig) -> zbus::Result<Ready> {
     let builder = match (&config.address, config.user) {
         (Some(address), _) => Builder::address(address.as_str()),
         (None, false) => Builder::system(),
@@ -170,15 +174,7 @@ async fn over_bus(config: &BusConfig) -> zbus::Result<Ready> {
         .await?;
     let owner = bus.get_name_owner(SYSTEMD.try_into()?).await?;
     let manager = manager(&connection).await?;
-    Ok(Ready { manager, messages, owner: Some(owner.to_string()) })
-}
-
-async fn over_private_socket() -> zbus::Result<Ready> {
-    let address = format!("unix:path={PRIVATE_SOCKET}");
-    let builder = Builder::address(address.as_str()).p2p();
-    let connection = builder.method_timeout(REPLY_MOST).max_queued(MESSAGES).build().await?;
-    let messages = MessageStream::from(&connection);
-    Ok(Ready { manager: manager(&connection).await?, messages, owner: None })
+    Ok(Ready { manager, messages, owner: owner.to_string() })
 }
 
 /// systemd's manager over `connection`, asked to send signals.

@@ -32,8 +32,7 @@ const RETRY_HINT: &str = "is dbus running, and may this user call it?";
 /// Which systemd, and where its unit files go.
 #[derive(Clone, Debug)]
 pub struct BusConfig {
-    /// Address of the bus. By default that of the system, which `DBUS_SYSTEM_BUS_ADDRESS` may name; root goes to systemd's own
-    /// socket where there is no bus.
+    /// Address of the bus. By default that of the system, which `DBUS_SYSTEM_BUS_ADDRESS` may name.
     pub address: Option<String>,
     /// The bus of the user's session rather than of the system, if no address is given.
     pub user: bool,
@@ -47,10 +46,6 @@ impl BusConfig {
     /// The machine's own systemd.
     pub fn system(units_directory: impl Into<PathBuf>) -> Self {
         BusConfig { address: None, user: false, units_directory: units_directory.into(), units_seen_as: None }
-    }
-
-    fn is_default_system_bus(&self) -> bool {
-        self.address.is_none() && !self.user && std::env::var_os("DBUS_SYSTEM_BUS_ADDRESS").is_none()
     }
 
     /// Names the bus in errors.
@@ -82,7 +77,8 @@ impl Bus {
     pub async fn connect(config: BusConfig) -> SystemdResult<Bus> {
         let seen_as = config.units_seen_as.as_ref().unwrap_or(&config.units_directory);
         let files = Arc::new(UnitFiles::open(&config.units_directory, seen_as)?);
-        let (shared, task) = link::open(config).await?;
+        let known = files.list()?.into_keys().collect();
+        let (shared, task) = link::open(config, known).await?;
         Ok(Bus { shared, files, task })
     }
 
@@ -148,6 +144,7 @@ impl Systemd for Bus {
     fn install<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, SystemdResult<()>> {
         Box::pin(async move {
             check(name)?;
+            self.shared.know(name);
             let outcome = self.write_and_link(name, text).await;
             if matches!(outcome, Err(SystemdError::Refused(_) | SystemdError::NoSuchUnit(_))) {
                 // The links that were made go as well. That this may fail too changes nothing about the answer.

@@ -3,7 +3,10 @@
 //! A unit's state is announced by `PropertiesChanged`, except for the first one after systemd took the unit into its memory:
 //! that is part of `UnitNew`. But `UnitNew` is also sent whenever a unit is merely looked at that is not in memory, as when its
 //! state is asked for. To pass it on would make the agent ask, and so on for ever. A unit that changes right after it came
-//! into memory has a job; so jobs are passed on when they begin and end, and `UnitNew` only while the unit has one.
+//! into memory has a job; so jobs are passed on when they begin and end, and `UnitNew` only while the unit has one. Without a job
+//! it is taken to say inactive and dead, and what repeats that is no news either.
+//!
+//! Units that were never installed here are nobody's business: systemd touches dozens of them whenever it loads one.
 
 use super::link::{SYSTEMD, Shared};
 use fleet::systemd::{Change, JobResult};
@@ -27,18 +30,18 @@ pub enum Heard {
 /// The listener of one connection.
 pub struct Signals<'a> {
     shared: &'a Shared,
-    owner: Option<String>,
+    owner: String,
     /// Units with a job.
     busy: BTreeSet<String>,
-    /// Active and sub state as last announced, of units in systemd's memory.
+    /// Active and sub state as last announced, of known units in systemd's memory.
     announced: BTreeMap<String, (String, String)>,
     /// A reload that was asked for here is under way.
     own_reload: bool,
 }
 
 impl<'a> Signals<'a> {
-    /// Hears systemd, which is called `owner` on the bus, if there is a bus.
-    pub fn new(shared: &'a Shared, owner: Option<String>) -> Self {
+    /// Hears systemd, which is called `owner` on the bus.
+    pub fn new(shared: &'a Shared, owner: String) -> Self {
         Signals { shared, owner, busy: BTreeSet::new(), announced: BTreeMap::new(), own_reload: false }
     }
 
@@ -57,10 +60,12 @@ impl<'a> Signals<'a> {
             ("org.freedesktop.DBus", "NameOwnerChanged") if sender == Some("org.freedesktop.DBus") => {
                 self.name_owner_changed(message)
             }
-            ("org.freedesktop.systemd1.Manager", member) if sender == self.owner.as_deref() => {
+            ("org.freedesktop.systemd1.Manager", member) if sender == Some(self.owner.as_str()) => {
                 self.manager_says(member, message)
             }
-            ("org.freedesktop.DBus.Properties", "PropertiesChanged") if sender == self.owner.as_deref() => {
+            ("org.freedesktop.DBus.Properties", "PropertiesChanged")
+                if sender == Some(self.owner.as_str()) =>
+            {
                 let path = header.path().map(|path| path.as_str()).unwrap_or_default();
                 self.properties_changed(path, message)
             }
@@ -98,6 +103,8 @@ impl<'a> Signals<'a> {
                 let (unit, _): (&str, ObjectPath<'_>) = body.deserialize()?;
                 if self.busy.contains(unit) {
                     self.tell(unit);
+                } else if self.shared.is_known(unit) {
+                    self.announced.insert(unit.to_string(), ("inactive".to_string(), "dead".to_string()));
                 }
             }
             "UnitRemoved" => {
@@ -122,7 +129,7 @@ impl<'a> Signals<'a> {
     }
 
     fn properties_changed(&mut self, path: &str, message: &Message) -> zbus::Result<Heard> {
-        let Some(unit) = unit_of(path) else {
+        let Some(unit) = unit_of(path).filter(|unit| self.shared.is_known(unit)) else {
             return Ok(Heard::Fine);
         };
         let body = message.body();
@@ -145,7 +152,9 @@ impl<'a> Signals<'a> {
     }
 
     fn tell(&self, unit: &str) {
-        self.shared.hub.tell(&Change::Unit(unit.to_string()));
+        if self.shared.is_known(unit) {
+            self.shared.hub.tell(&Change::Unit(unit.to_string()));
+        }
     }
 }
 
