@@ -14,7 +14,9 @@ mod bench;
 mod etcd;
 mod etcdctl;
 mod fleetctl;
+mod fleetd;
 mod golang;
+mod log;
 mod node;
 mod output;
 
@@ -32,6 +34,7 @@ Usage: orlop <program> [arguments]
 Programs:
   etcd      an etcd v3 server
   etcdctl   a client for any etcd v3 server
+  fleetd    units for this machine, and the engine that places them
   fleetctl  a client for any fleet
   bench     a load generator for any etcd v3 server
   node      everything on this machine; with --dev, one member and no configuration
@@ -42,7 +45,8 @@ Programs:
 fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().collect();
     let started_as = args.first().map(Path::new).and_then(Path::file_name).map(OsStr::to_os_string);
-    let by_name = started_as.filter(|name| ["etcd", "etcdctl", "fleetctl"].iter().any(|known| name == known));
+    let by_name =
+        started_as.filter(|name| ["etcd", "etcdctl", "fleetctl", "fleetd"].iter().any(|known| name == known));
     let program = match by_name {
         Some(name) => name,
         // What follows is the program's own command line, its name first.
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
     match program.to_string_lossy().as_ref() {
         "etcdctl" => etcdctl::main(args),
         "fleetctl" => fleetctl::main(args),
+        "fleetd" => fleetd::main(args),
         "bench" => bench::main(args),
         "etcd" => etcd::main(args),
         "node" => node::main(args),

@@ -4,8 +4,8 @@
 
 use crate::etcd::config::EtcdConfig;
 use crate::etcd::flags::{Asked, Settings};
-use crate::etcd::log::Log;
 use crate::etcd::{Refusal, serve};
+use crate::log::Log;
 use crate::output::print_line;
 use clap::Parser;
 use std::ffi::OsString;

@@ -3,10 +3,10 @@
 
 use super::Refusal;
 use super::flags::Settings;
-use super::log::{Format, Level, LogConfig};
 use super::urls::{Url, parse_list};
 use super::{ids, urls};
 use crate::golang::parse_duration;
+use crate::log::{Format, Level, LogConfig};
 use io_real::server::Options as ServeOptions;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -6,12 +6,12 @@
 pub mod config;
 pub mod flags;
 mod ids;
-pub mod log;
 pub mod serve;
 #[cfg(test)]
 mod tests;
 mod urls;
 
+use crate::log::Log;
 use flags::{Asked, Settings};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -61,7 +61,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         Err(refusal) => {
             match refusal.code {
                 2 => eprintln!("{}\nRun 'etcd --help' for usage.", refusal.message),
-                _ => log::Log::early()
+                _ => Log::early()
                     .fatal("failed to start etcd", serde_json::json!({ "error": refusal.message })),
             }
             ExitCode::from(refusal.code)
@@ -71,7 +71,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
 
 fn start(args: &[String], settings: &Settings) -> Result<(), Refusal> {
     let config = config::EtcdConfig::new(settings)?;
-    let log = log::Log::open(&config.log).map_err(Refusal::start)?;
+    let log = Log::open(&config.log).map_err(Refusal::start)?;
     log.info("Running: ", serde_json::json!({ "args": args }));
     for variable in &settings.unknown_variables {
         log.warn(

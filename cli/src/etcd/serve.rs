@@ -7,8 +7,8 @@
 
 use super::Refusal;
 use super::config::EtcdConfig;
-use super::log::Log;
 use super::urls::Url;
+use crate::log::Log;
 use io_real::ports;
 use io_real::server::{self, ClientListener};
 use serde_json::json;
@@ -231,7 +231,7 @@ impl Signals {
 }
 
 /// Tells systemd, if it started us as a service of type `notify`. Nobody else listens, so a failure means nothing.
-fn notify_ready() {
+pub fn notify_ready() {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
     let Ok(path) = std::env::var("NOTIFY_SOCKET") else { return };

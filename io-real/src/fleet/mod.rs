@@ -7,6 +7,7 @@ pub mod figures;
 pub mod guard;
 pub mod listen;
 pub mod local;
+pub mod peers;
 pub mod server;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ pub mod tls;
 pub use guard::Tokens;
 pub use listen::Listener;
 pub use local::Programs;
+pub use peers::HttpPeers;
 pub use server::{Options, serve};
 pub use tls::{TlsFiles, TlsServer};
 

@@ -45,9 +45,6 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// Buffer of a connection, in bytes: also the longest head of a request.
 const BUFFER_BYTES: usize = 16 << 10;
 
-/// The header by which one fleetd tells another that it asks for somebody.
-pub const FORWARDED: &str = "fleet-forwarded";
-
 /// How the API is served.
 #[derive(Clone)]
 pub struct Options {
@@ -281,7 +278,6 @@ async fn read(request: http::Request<Incoming>) -> Result<Request, ApiError> {
         path: head.uri.path().into(),
         query: head.uri.query().unwrap_or_default().into(),
         content_types: content_types(&head.headers),
-        forwarded: head.headers.contains_key(FORWARDED),
         body,
     })
 }

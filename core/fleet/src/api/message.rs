@@ -24,8 +24,6 @@ pub struct Request {
     pub content_types: Vec<String>,
     /// The body, whole. Who reads it from the network bounds it.
     pub body: Vec<u8>,
-    /// Another fleetd asks for somebody: it must be answered here or not at all.
-    pub forwarded: bool,
 }
 
 impl Request {

@@ -26,6 +26,7 @@ mod units;
 pub use error::ApiError;
 pub use events::EVENT_STREAMS_MAX;
 pub use message::{Body, Peers, Request, Response, Service};
+pub use onsite::FORWARDED;
 pub use schema::*;
 
 use crate::local::Local;

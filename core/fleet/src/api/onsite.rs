@@ -16,6 +16,9 @@ use crate::unit::UnitName;
 /// Lines of a journal when the request does not say, as in fleetctl.
 const LINES: u32 = 10;
 
+/// The parameter by which one server tells another that it asks for somebody: it is answered there or not at all.
+pub const FORWARDED: &str = "forwarded";
+
 /// Lines of a journal that may be asked for at once; more are read by following.
 const LINES_MAX: u32 = 100_000;
 
@@ -72,7 +75,8 @@ impl Api {
         }
         let (_, record) = self.registry.machine(&machine).await?;
         let there = record.machine();
-        let api = there.as_ref().and_then(|there| there.api.as_deref()).filter(|_| !request.forwarded);
+        let forwarded = query.switch(FORWARDED)?;
+        let api = there.as_ref().and_then(|there| there.api.as_deref()).filter(|_| !forwarded);
         let Some((api, peers)) = api.zip(self.peers.as_deref()) else {
             let message = format!(
                 "unit {unit} is on machine {machine}, whose API cannot be asked from here: go there by ssh"

@@ -1,4 +1,4 @@
-//! The server's log: a line an event, as JSON objects with etcd's names or for people.
+//! The log of the servers: a line an event, as JSON objects with etcd's names or for people.
 //!
 //! Scripts wait for `"msg":"ready to serve client requests"`, so that text and the shape of a line are etcd's.
 
@@ -92,6 +92,11 @@ impl Log {
         };
         let sinks = config.outputs.iter().map(open).collect::<Result<_, _>>()?;
         Ok(Log { level: config.level, format: config.format, sinks })
+    }
+
+    /// Logs what is done, for who looks for a mistake.
+    pub fn debug(&self, message: &str, fields: Value) {
+        self.log(Level::Debug, message, fields);
     }
 
     /// Logs something that an operator may want to know.
