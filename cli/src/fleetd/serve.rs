@@ -226,6 +226,9 @@ async fn watch_status(log: Log, front: Arc<Front>) {
             {
                 log.warn("unit in trouble", json!({ "unit": unit, "trouble": trouble }));
             }
+            if !status.jobs.is_empty() {
+                log.debug("jobs under way", json!(status.jobs));
+            }
             (summary, troubles) = (status.summary, status.troubles);
         }
         tokio::time::sleep(STATUS_PERIOD).await;
