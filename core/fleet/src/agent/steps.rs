@@ -7,7 +7,7 @@
 use super::config::*;
 use super::event::{Call, CallId, Claims, Fault, Outcome};
 use super::mind::{Mind, Pending};
-use super::unit::{Installed, Job, Unit, result_text};
+use super::unit::{Installed, Job, Sight, Unit, result_text};
 use crate::model::Order;
 use crate::reconcile::{Activity, Footing, Step, Wish, next_step};
 use crate::systemd::{JobResult, SystemdError};
@@ -64,8 +64,25 @@ impl Mind {
         (!waits && !held_up).then_some(step)
     }
 
+    /// Whether what went wrong with a unit is not to be done any more: it came right by itself, or is wanted no longer.
+    fn is_past(&self, unit: &Unit, now: Duration) -> bool {
+        let Some(trouble) = &unit.trouble else { return false };
+        let certain = self.look.is_known() && unit.sight == Sight::Fresh && unit.job.is_none();
+        let footing = self.footing(unit, now);
+        certain
+            && footing == Footing::Firm
+            && next_step(&self.wish(unit), &unit.actual(), footing) != Some(trouble.step)
+    }
+
     pub(super) fn tend_units(&mut self, now: Duration) {
         self.crowded_until = None;
+        let past: Vec<UnitName> = self
+            .units
+            .iter()
+            .filter(|(_, unit)| self.is_past(unit, now))
+            .map(|(name, _)| name.clone())
+            .collect();
+        past.iter().for_each(|name| self.unit(name).forgive());
         let due =
             self.units.iter().filter_map(|(name, unit)| Some((name.clone(), self.due(name, unit, now)?)));
         let due: Vec<(UnitName, Step)> = due.collect();

@@ -3,5 +3,6 @@
 mod lease;
 mod machine;
 mod room;
+mod story;
 mod systemd;
 mod units;

@@ -245,10 +245,7 @@ impl Unit {
 
     /// The cluster has changed its mind: what went wrong may go well now.
     pub fn forgive(&mut self) {
-        if let Some(trouble) = &mut self.trouble {
-            trouble.until = Duration::ZERO;
-            trouble.times = 0;
-        }
+        self.trouble = None;
     }
 
     /// Whether its state matters for what is done next, or for what is said. Before systemd has read a new file it has nothing

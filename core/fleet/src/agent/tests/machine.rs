@@ -87,6 +87,22 @@ impl Machine1 {
         self.instance = token.to_owned();
     }
 
+    /// Switched off and on while fleetd does not run.
+    pub fn power_cycle(&mut self) {
+        assert!(self.agent.is_none(), "fleetd dies first");
+        self.systemd.power_cycle();
+        self.instance.push('\'');
+    }
+
+    /// From now on each install and start is checked: the store must hold the unit's report.
+    pub fn watch_claims(&self) {
+        let store = self.store.clone();
+        self.systemd.check(move |verb, unit| {
+            let report = store.dump(&format!("{PREFIX}states/{unit}/{ID}"));
+            assert_eq!(report.len(), 1, "{verb} {unit} without a claim");
+        });
+    }
+
     /// fleetd is told to end, and given `time` for it; whether it did.
     pub fn stop(&mut self, ending: Ending, time: Duration) -> bool {
         let (process, agent) = self.agent.take().expect("fleetd runs");

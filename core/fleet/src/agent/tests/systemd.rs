@@ -3,12 +3,12 @@
 //! Far simpler than the model of the simulator: a unit runs from its start to its stop, a oneshot for as long as a start takes.
 //! Verbs can be made slow, refused, or lost with the bus.
 
-use super::room::Room;
+use super::room::{Process, Room};
 use crate::model::SystemdState;
 use crate::systemd::*;
-use futures_channel::mpsc;
+use futures_channel::{mpsc, oneshot};
 use futures_util::StreamExt;
-use kernel::{BoxFuture, Clock};
+use kernel::{BoxFuture, Clock, Spawn};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,6 +22,7 @@ const RELOAD: Duration = Duration::from_millis(20);
 #[derive(Clone)]
 pub struct Script {
     room: Room,
+    process: Arc<Process>,
     state: Arc<Mutex<State>>,
 }
 
@@ -37,6 +38,17 @@ struct State {
     most_jobs: usize,
     /// Counts jobs of a unit: a newer one takes the place of the older.
     newest: BTreeMap<String, u64>,
+    check: Option<Check>,
+}
+
+type Check = Box<dyn Fn(&str, &str) + Send>;
+
+fn put(set: &mut BTreeSet<String>, name: &str, yes: bool) {
+    if yes {
+        set.insert(name.to_owned());
+    } else {
+        set.remove(name);
+    }
 }
 
 /// What goes wrong.
@@ -56,7 +68,7 @@ pub struct Faults {
 
 impl Script {
     pub fn new(room: &Room) -> Script {
-        Script { room: room.clone(), state: Arc::default() }
+        Script { room: room.clone(), process: room.process(), state: Arc::default() }
     }
 
     /// Changes what goes wrong.
@@ -67,6 +79,40 @@ impl Script {
     /// A unit takes so long to start.
     pub fn slow(&self, name: &str, takes: Duration) {
         self.state.lock().unwrap().faults.start_takes.insert(name.to_owned(), takes);
+    }
+
+    /// Starting it is refused, or not any more.
+    pub fn refuse(&self, name: &str, yes: bool) {
+        put(&mut self.state.lock().unwrap().faults.refused, name, yes);
+    }
+
+    /// It does not stop unless it is killed, or does again.
+    pub fn stubborn(&self, name: &str, yes: bool) {
+        put(&mut self.state.lock().unwrap().faults.stubborn, name, yes);
+    }
+
+    /// Every install and start is shown to `check` first.
+    pub fn check(&self, check: impl Fn(&str, &str) + Send + 'static) {
+        self.state.lock().unwrap().check = Some(Box::new(check));
+    }
+
+    /// The files in the units directory, with their texts.
+    pub fn texts(&self) -> BTreeMap<String, String> {
+        self.state.lock().unwrap().files.clone()
+    }
+
+    /// The machine is switched off and on: units, and files of `/run`, are gone.
+    pub fn power_cycle(&self) {
+        let mut state = self.state.lock().unwrap();
+        (state.files, state.read, state.units) = Default::default();
+        state.newest.values_mut().for_each(|newest| *newest += 1);
+        state.listeners.clear();
+    }
+
+    fn show(&self, verb: &str, name: &str) {
+        if let Some(check) = &self.state.lock().unwrap().check {
+            check(verb, name);
+        }
     }
 
     /// The verbs since the last look, one a line.
@@ -126,6 +172,17 @@ impl Script {
             true => Err(SystemdError::Gone("the bus is away".to_owned())),
             false => Ok(()),
         }
+    }
+
+    /// A job goes on when whoever asked for it has died.
+    async fn apart(
+        &self,
+        job: impl Future<Output = SystemdResult<JobResult>> + Send + 'static,
+    ) -> SystemdResult<JobResult> {
+        let (sender, receiver) = oneshot::channel();
+        let told = async move { drop(sender.send(job.await)) };
+        self.process.spawn("job", Box::pin(told));
+        receiver.await.expect("a job ends")
     }
 
     /// Begins a job: its number.
@@ -196,6 +253,9 @@ impl Script {
             }
         }
         self.end();
+        if !self.is_newest(name, job) {
+            return Ok(JobResult::Canceled);
+        }
         self.move_to(name, "inactive", "dead");
         Ok(JobResult::Done)
     }
@@ -205,6 +265,7 @@ impl Systemd for Script {
     fn install<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, SystemdResult<()>> {
         Box::pin(async move {
             self.note(format!("install {name}"));
+            self.show("install", name);
             self.away()?;
             self.pause(FILES).await;
             let mut state = self.state.lock().unwrap();
@@ -239,8 +300,10 @@ impl Systemd for Script {
     fn start<'a>(&'a self, name: &'a str) -> BoxFuture<'a, SystemdResult<JobResult>> {
         Box::pin(async move {
             self.note(format!("start {name}"));
+            self.show("start", name);
             self.away()?;
-            self.start_job(name).await
+            let (script, unit) = (self.clone(), name.to_owned());
+            self.apart(async move { script.start_job(&unit).await }).await
         })
     }
 
@@ -248,7 +311,8 @@ impl Systemd for Script {
         Box::pin(async move {
             self.note(format!("stop {name}"));
             self.away()?;
-            self.stop_job(name).await
+            let (script, unit) = (self.clone(), name.to_owned());
+            self.apart(async move { script.stop_job(&unit).await }).await
         })
     }
 

@@ -107,7 +107,7 @@ fn a_stop_overtakes_a_slow_start() {
     machine.systemd.log();
     machine.unorder("a.service");
     machine.wait(1);
-    assert_eq!(machine.systemd.log(), "7.000 stop a.service\n7.003 uninstall a.service\n7.009 reload");
+    assert_eq!(machine.systemd.log(), "7.000 stop a.service\n7.002 uninstall a.service\n7.008 reload");
     assert_eq!(machine.reports(), "");
 }
 
