@@ -4,11 +4,13 @@
 //! engine only, and a machine that shall not decide runs an agent only.
 
 use crate::agent::{Agent, AgentConfig, AgentStatus, Ending};
+use crate::engine::{Engine, EngineConfig};
 use crate::model::Machine;
 use crate::registry::Registry;
 use crate::systemd::Systemd;
-use kernel::{Io, Kv};
-use std::sync::Arc;
+use futures_util::future::{join, select};
+use kernel::{Clock, Io, Kv};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// What a fleetd is told at start.
@@ -28,11 +30,19 @@ pub struct FleetConfig {
     pub engine: bool,
 }
 
+/// How long an engine may take to resign.
+const RESIGN_LIMIT: Duration = Duration::from_secs(5);
+
 /// A running fleetd. Clones share it.
 #[derive(Clone)]
-pub struct Fleetd {
+pub struct Fleetd(Arc<Inner>);
+
+struct Inner {
+    clock: Arc<dyn Clock>,
     registry: Registry,
     agent: Option<Agent>,
+    /// Taken when it is stopped.
+    engine: Mutex<Option<Engine>>,
 }
 
 impl Fleetd {
@@ -40,26 +50,43 @@ impl Fleetd {
     /// nor systemd need to be there yet.
     pub fn start(io: Io, kv: Arc<dyn Kv>, systemd: Option<Arc<dyn Systemd>>, config: FleetConfig) -> Fleetd {
         let registry = Registry::new(kv, &config.prefix);
-        let agent_config =
-            AgentConfig { machine: config.machine, instance: config.instance, ttl: config.agent_ttl };
-        let agent = systemd.map(|systemd| Agent::start(io.clone(), registry.clone(), systemd, agent_config));
-        Fleetd { registry, agent }
+        let engine = EngineConfig { machine: config.machine.id.clone(), lease_ttl: config.engine_ttl };
+        let engine = config.engine.then(|| Engine::start(io.clone(), registry.clone(), engine));
+        let agent = AgentConfig { machine: config.machine, instance: config.instance, ttl: config.agent_ttl };
+        let agent = systemd.map(|systemd| Agent::start(io.clone(), registry.clone(), systemd, agent));
+        Fleetd(Arc::new(Inner { clock: io.clock, registry, agent, engine: Mutex::new(engine) }))
     }
 
-    /// Ends it: the engine first, so that nothing new is placed here meanwhile. Ready when it has ended.
+    /// Ends it; ready when it has ended. The engine resigns beside the agent's leaving: whoever leads next may take over the
+    /// units at once.
     pub async fn stop(&self, ending: Ending) {
-        if let Some(agent) = &self.agent {
-            agent.stop(ending).await;
-        }
+        let engine = self.0.engine.lock().expect("no holder panics").take();
+        let resign = async {
+            let Some(engine) = engine else { return };
+            let late = self.0.clock.sleep_until(self.0.clock.now() + RESIGN_LIMIT);
+            // Without a store it cannot resign: its lease ends by itself.
+            drop(select(Box::pin(engine.stop()), late).await);
+        };
+        let leave = async {
+            if let Some(agent) = &self.0.agent {
+                agent.stop(ending).await;
+            }
+        };
+        join(resign, leave).await;
     }
 
     /// What it reads and writes.
     pub fn registry(&self) -> &Registry {
-        &self.registry
+        &self.0.registry
     }
 
     /// How its agent is, if there is one.
     pub fn agent(&self) -> Option<AgentStatus> {
-        self.agent.as_ref().map(Agent::status)
+        self.0.agent.as_ref().map(Agent::status)
+    }
+
+    /// Whether its engine leads the cluster, as far as it knows.
+    pub fn leads(&self) -> bool {
+        self.0.engine.lock().expect("no holder panics").as_ref().is_some_and(Engine::leads)
     }
 }

@@ -2,7 +2,7 @@
 //! orders, which is one for all of them.
 
 use super::config::*;
-use super::event::{Call, Fault, Reports};
+use super::event::{Call, Fault, Reports, Seen};
 use super::mind::{Mind, Pending};
 use super::unit::{Installed, Sight, Unit};
 use crate::model::SystemdState;
@@ -59,6 +59,7 @@ impl Orders {
 pub(super) struct Look {
     stage: LookStage,
     once: bool,
+    tried: bool,
     retry: Duration,
 }
 
@@ -83,6 +84,11 @@ impl Look {
     /// Whether what is known of files holds now.
     pub(super) fn is_known(&self) -> bool {
         self.stage == LookStage::Known
+    }
+
+    /// Whether a look has ended, well or not.
+    pub(super) fn was_tried(&self) -> bool {
+        self.tried
     }
 
     /// Whether it was ever known.
@@ -166,13 +172,10 @@ impl Mind {
         }
     }
 
-    pub(super) fn looked(
-        &mut self,
-        result: Result<(BTreeMap<String, String>, BTreeMap<String, SystemdState>), Fault>,
-        now: Duration,
-    ) {
+    pub(super) fn looked(&mut self, result: Result<Seen, Fault>, now: Duration) {
         let again = self.look.stage == LookStage::Again;
-        let Ok((files, states)) = result else {
+        self.look.tried = true;
+        let Ok(Seen { files, states }) = result else {
             (self.look.stage, self.look.retry) = (LookStage::Wanted, now + RETRY_FIRST);
             return;
         };
@@ -283,7 +286,7 @@ impl Mind {
         if self.reporting.asking.is_some() {
             return;
         }
-        let news = self.units.iter().filter(|(_, unit)| unit.has_news());
+        let news = self.units.iter().filter(|(_, unit)| unit.has_news() && unit.may_tell(now));
         let reports: Reports =
             news.take(REPORT_BATCH).map(|(name, unit)| (name.clone(), unit.report())).collect();
         if reports.is_empty() {
@@ -324,6 +327,7 @@ impl Mind {
                 unit.written = None;
             } else if unit.written.is_some() {
                 unit.written = Some(report);
+                unit.told(now);
             }
         }
     }

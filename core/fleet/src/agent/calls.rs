@@ -2,7 +2,7 @@
 
 use super::config::{AgentConfig, STORE_LIMIT, VERB_LIMIT};
 use super::event::*;
-use crate::model::{MachineId, SystemdState};
+use crate::model::MachineId;
 use crate::registry::{Alive, Announced, Claim, Done, Presence, Registry, RegistryError, Released, Written};
 use crate::systemd::{Systemd, SystemdError};
 use crate::unit::UnitName;
@@ -200,9 +200,10 @@ impl Ports {
         Ok(Granted { lease, ttl, sent })
     }
 
-    async fn orders(&self) -> Stored<(i64, BTreeMap<UnitName, (crate::model::Order, i64)>)> {
+    async fn orders(&self) -> Stored<(i64, Orders)> {
         let (revision, orders) = self.registry.machine_orders(self.id()).await?;
-        let orders = orders.into_iter().map(|(name, seen)| (name, (seen.value, seen.revision)));
+        let orders =
+            orders.into_iter().map(|(name, seen)| (name, seen.map(|seen| (seen.value, seen.revision))));
         Ok((revision, orders.collect()))
     }
 
@@ -220,11 +221,11 @@ impl Ports {
         }
     }
 
-    async fn look(&self) -> Result<(BTreeMap<String, String>, BTreeMap<String, SystemdState>), SystemdError> {
+    async fn look(&self) -> Result<Seen, SystemdError> {
         let files = self.systemd.installed().await?;
         let names: Vec<String> = files.keys().cloned().collect();
         let states = if names.is_empty() { BTreeMap::new() } else { self.systemd.states(&names).await? };
-        Ok((files, states))
+        Ok(Seen { files, states })
     }
 
     /// A unit that has failed is kept in systemd's memory for that alone.

@@ -16,6 +16,10 @@ pub const TURN_EVENTS: usize = 512;
 pub const REPORT_DELAY: Duration = Duration::from_millis(50);
 /// Reports in one transaction.
 pub const REPORT_BATCH: usize = 128;
+/// Reports of one unit within one [`TELLING_PERIOD`].
+pub const TELLINGS: u32 = 10;
+/// The period in which a unit's reports are counted.
+pub const TELLING_PERIOD: Duration = Duration::from_secs(5);
 /// Pause after a batch of reports that the store did not take.
 pub const REPORT_RETRY: Duration = Duration::from_secs(1);
 /// How long a file that came or went waits for others to be read with by systemd.

@@ -78,7 +78,7 @@ pub enum Outcome {
     /// Of [`Call::KeepAlive`]: the TTL (zero: no such lease), and when it was asked for.
     Renewed(Result<Granted, Fault>),
     /// Of [`Call::Orders`]: as of a revision, each with its mod revision.
-    Orders(Result<(i64, BTreeMap<UnitName, (Order, i64)>), Fault>),
+    Orders(Result<(i64, Orders), Fault>),
     /// Of [`Call::Claim`]: the units that are claimed now.
     Claimed(Result<Vec<UnitName>, Fault>),
     /// Of [`Call::Report`]: the units whose report was not there to be replaced.
@@ -86,7 +86,7 @@ pub enum Outcome {
     /// Of [`Call::Fetch`]: those that are there.
     Texts(Result<BTreeMap<UnitHash, Arc<str>>, Fault>),
     /// Of [`Call::Look`]: the files, and the states of their units.
-    Looked(Result<(BTreeMap<String, String>, BTreeMap<String, SystemdState>), Fault>),
+    Looked(Result<Seen, Fault>),
     /// Of [`Call::States`].
     States(Result<BTreeMap<String, SystemdState>, Fault>),
     /// Of [`Call::Start`] and [`Call::Stop`].
@@ -95,6 +95,18 @@ pub enum Outcome {
     Stopping(bool),
     /// Of every other.
     Done(Result<(), Fault>),
+}
+
+/// Orders by unit, each with its mod revision. None: there is one, and it cannot be read.
+pub type Orders = BTreeMap<UnitName, Option<(Order, i64)>>;
+
+/// What is in the units directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Texts by file name.
+    pub files: BTreeMap<String, String>,
+    /// States of these units.
+    pub states: BTreeMap<String, SystemdState>,
 }
 
 /// Who holds the presence key.
@@ -160,6 +172,10 @@ pub enum OrderChange {
     Put(UnitName, Order, i64),
     /// It went.
     Gone(UnitName),
+    /// There is one, and it cannot be read: written by a newer version, or spoilt.
+    Unreadable(UnitName),
+    /// The machine's presence has gone: its lease has ended, or somebody has deleted the key.
+    NoPresence,
     /// The watch has lost its place: read all orders again.
     Lost,
 }

@@ -4,16 +4,11 @@
 //! empty), and then the orders are read again. An order that is there *after* our report was is claimed: the engine that takes
 //! it away from now on waits for us.
 
-use super::event::{Call, Fault, Granted, Reports, Sought};
+use super::event::{Call, Fault, Granted, Orders, Reports, Sought};
 use super::mind::{Mind, Pending};
 use super::unit::Unit;
-use crate::model::Order;
 use crate::unit::UnitName;
-use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// An order, and the mod revision of its key.
-type Known = (Order, i64);
 
 impl Mind {
     pub(super) fn sought(&mut self, result: Result<Sought, Fault>, now: Duration) {
@@ -107,19 +102,17 @@ impl Mind {
         }
     }
 
-    pub(super) fn orders_read(
-        &mut self,
-        term: u64,
-        result: Result<(i64, BTreeMap<UnitName, Known>), Fault>,
-        now: Duration,
-    ) {
+    pub(super) fn orders_read(&mut self, term: u64, result: Result<(i64, Orders), Fault>, now: Duration) {
         self.orders.asking = false;
         let Ok((revision, mut orders)) = result else { return self.orders.put_off(now) };
         let gone: Vec<UnitName> =
             self.units.keys().filter(|name| !orders.contains_key(*name)).cloned().collect();
         gone.into_iter().for_each(|name| self.set_order(name, None));
         while let Some((name, order)) = orders.pop_first() {
-            self.set_order(name, Some(order));
+            match order {
+                Some(order) => self.set_order(name, Some(order)),
+                None => self.obscure(&name),
+            }
         }
         self.units.values_mut().for_each(Unit::guess);
         let round = self.orders.read(term);

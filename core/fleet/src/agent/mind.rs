@@ -107,7 +107,7 @@ impl Mind {
                 }
             }
             Event::Orders(round, changes) if round == self.orders.round => {
-                changes.into_iter().for_each(|change| self.order_changed(change));
+                changes.into_iter().for_each(|change| self.order_changed(change, now));
             }
             Event::Orders(..) => {}
             Event::Systemd(Change::Unit(name)) => {
@@ -160,6 +160,7 @@ impl Mind {
                 strict.then_some(edge),
                 strict.then_some(edge + unit.stop_grace()),
                 strict.then_some(kill),
+                unit.tells_at(),
             ]
         });
         calm.into_iter().chain(units).flatten().filter(|time| *time > now).min()
@@ -189,6 +190,10 @@ impl Mind {
     fn tend_lease(&mut self, now: Duration) {
         if self.leaving.is_some() && self.tenure.lease().is_none() {
             // Nobody shall be told to come who would find the door closing.
+            return;
+        }
+        if !self.look.was_tried() {
+            // A machine that shows itself says what is on it.
             return;
         }
         match self.tenure.due(now) {
@@ -229,10 +234,17 @@ impl Mind {
         }
     }
 
-    fn order_changed(&mut self, change: OrderChange) {
+    fn order_changed(&mut self, change: OrderChange, now: Duration) {
         match change {
             OrderChange::Put(name, order, revision) => self.set_order(name, Some((order, revision))),
             OrderChange::Gone(name) => self.set_order(name, None),
+            OrderChange::Unreadable(name) => self.obscure(&name),
+            // On the way out, we have deleted it ourselves.
+            OrderChange::NoPresence if self.leaving.is_some() => {}
+            OrderChange::NoPresence => {
+                self.probe.sometimes("agent: its presence has gone");
+                self.tenure.vacated(now);
+            }
             OrderChange::Lost => {
                 self.probe.sometimes("agent: the watch of orders has lost its place");
                 self.orders.lost();
@@ -254,6 +266,14 @@ impl Mind {
                 unit.look_again();
             }
         }
-        unit.order = order;
+        (unit.order, unit.obscure) = (order, false);
+    }
+
+    /// There is an order that says nobody knows what: a unit that is here stays as it is.
+    pub(super) fn obscure(&mut self, name: &UnitName) {
+        if let Some(unit) = self.units.get_mut(name) {
+            self.probe.sometimes("agent: an order cannot be read");
+            unit.obscure = true;
+        }
     }
 }

@@ -94,7 +94,7 @@ impl Loop {
 async fn hear_orders(mut watch: registry::Watch, round: u64, events: Inbox<Event>, clock: Arc<dyn Clock>) {
     loop {
         let changes = match watch.next().await {
-            Ok(Batch::Changes(changes)) => changes.into_iter().filter_map(order_change).collect(),
+            Ok(Batch::Changes(changes)) => order_changes(changes),
             Ok(Batch::Resync) => vec![OrderChange::Lost],
             Err(_) => {
                 clock.sleep_until(clock.now() + RETRY_FIRST).await;
@@ -111,13 +111,35 @@ async fn hear_orders(mut watch: registry::Watch, round: u64, events: Inbox<Event
     }
 }
 
-fn order_change(change: Change) -> Option<OrderChange> {
-    match change.event {
-        registry::Event::Order { unit, order: Some(order), .. } => {
-            Some(OrderChange::Put(unit, order, change.revision))
+fn order_changes(changes: Vec<Change>) -> Vec<OrderChange> {
+    let mut told: Vec<(i64, OrderChange)> = Vec::new();
+    for Change { revision, event } in changes {
+        match event {
+            registry::Event::Order { unit, order: Some(order), .. } => {
+                told.push((revision, OrderChange::Put(unit, order, revision)));
+            }
+            registry::Event::Order { unit, order: None, .. } => {
+                told.push((revision, OrderChange::Gone(unit)))
+            }
+            registry::Event::Presence { presence: None, .. } => {
+                told.push((revision, OrderChange::NoPresence));
+            }
+            // What cannot be read is told of as gone, and then explained.
+            registry::Event::Note { why: Some(_), key } => match told.last_mut() {
+                Some((of, change)) if *of == revision => obscure(change, &key),
+                _ => {}
+            },
+            _ => {}
         }
-        registry::Event::Order { unit, order: None, .. } => Some(OrderChange::Gone(unit)),
-        _ => None,
+    }
+    told.into_iter().map(|(_, change)| change).collect()
+}
+
+fn obscure(change: &mut OrderChange, key: &str) {
+    if let OrderChange::Gone(unit) = change
+        && key.rsplit('/').next() == Some(unit.as_str())
+    {
+        *change = OrderChange::Unreadable(unit.clone());
     }
 }
 

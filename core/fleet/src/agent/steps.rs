@@ -31,7 +31,7 @@ impl Mind {
     fn wish(&self, unit: &Unit) -> Wish {
         if self.is_purging() {
             Wish::Absent
-        } else if self.orders.known {
+        } else if self.orders.known && !unit.obscure {
             unit.wish()
         } else {
             Wish::Unknown
@@ -194,7 +194,7 @@ impl Mind {
         let overdue = |unit: &Unit| {
             unit.stops_when_cut_off()
                 && now >= edge + unit.stop_grace()
-                && unit.activity() != Activity::AtRest
+                && unit.was_seen_running()
                 && unit.killed.is_none_or(|killed| killed + KILL_PERIOD <= now)
         };
         let names: Vec<UnitName> =
@@ -312,6 +312,7 @@ impl Unit {
             Step::Install => {
                 let (_, text) = self.text.clone().expect("a text is kept while it is installed");
                 self.installed(Installed::read(name, &text));
+                self.text = None;
             }
             Step::Uninstall => self.uninstalled(),
             Step::Start => self.was_started(job, result, now),

@@ -133,6 +133,13 @@ impl Tenure {
         true
     }
 
+    /// The presence key is gone: look who holds it now.
+    pub fn vacated(&mut self, now: Duration) {
+        if self.lease().is_some() {
+            self.phase = Phase::Vacant { at: now };
+        }
+    }
+
     /// A keep-alive was not answered.
     pub fn unanswered(&mut self, of: i64, now: Duration) {
         if let Phase::Held { lease, ttl, next, asking } = &mut self.phase

@@ -2,7 +2,7 @@
 //!
 //! Facts only; what follows from them is [`crate::reconcile`]'s.
 
-use super::config::{RETRY_FIRST, RETRY_MOST};
+use super::config::{RETRY_FIRST, RETRY_MOST, TELLING_PERIOD, TELLINGS};
 use super::event::{CallId, Fault};
 use crate::model::{DesiredState, Order, Report, SystemdState};
 use crate::reconcile::{Activity, Actual, Step, Wish};
@@ -16,7 +16,9 @@ use std::time::Duration;
 pub struct Unit {
     /// What the cluster wants, and at which mod revision that was said.
     pub order: Option<(Order, i64)>,
-    /// The text of an order, once it was fetched.
+    /// There is an order that cannot be read.
+    pub obscure: bool,
+    /// The text of an order, once it was fetched and until it is installed.
     pub text: Option<(UnitHash, Arc<str>)>,
     /// What is in the units directory.
     pub file: Option<Installed>,
@@ -49,6 +51,8 @@ pub struct Unit {
     pub finished: bool,
     /// What went wrong last, and when it is tried again.
     pub trouble: Option<Trouble>,
+    /// The reports written since a moment not long ago.
+    pub tellings: (Duration, u32),
     /// When it was last sent SIGKILL.
     pub killed: Option<Duration>,
 }
@@ -140,6 +144,11 @@ impl Unit {
         }
     }
 
+    /// Whether it ran when it was last seen.
+    pub fn was_seen_running(&self) -> bool {
+        !self.state.active.is_empty() && !self.state.is_at_rest()
+    }
+
     /// Whether it was started. Where nobody remembers, a unit that runs or has failed was.
     pub fn launched(&self) -> bool {
         self.launched.unwrap_or(self.state.active != "inactive" && !self.state.active.is_empty())
@@ -196,6 +205,24 @@ impl Unit {
     pub fn has_news(&self) -> bool {
         let releasing = self.job.as_ref().is_some_and(|job| job.step == Step::Release);
         self.written.as_ref().is_some_and(|written| !releasing && *written != self.report())
+    }
+
+    /// Whether a report may be written now: a unit that comes and goes many times a second does not write as often.
+    pub fn may_tell(&self, now: Duration) -> bool {
+        let (since, count) = self.tellings;
+        count < TELLINGS || now >= since + TELLING_PERIOD
+    }
+
+    /// When it may be told of again, where it had to wait.
+    pub fn tells_at(&self) -> Option<Duration> {
+        let (since, count) = self.tellings;
+        (count >= TELLINGS).then_some(since + TELLING_PERIOD)
+    }
+
+    /// A report was written.
+    pub fn told(&mut self, now: Duration) {
+        let (since, count) = self.tellings;
+        self.tellings = if now >= since + TELLING_PERIOD { (now, 1) } else { (since, count + 1) };
     }
 
     fn error(&self) -> String {

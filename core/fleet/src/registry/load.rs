@@ -48,17 +48,17 @@ impl Registry {
         }
     }
 
-    /// What one machine is told, and as of which revision.
+    /// What one machine is told, and as of which revision. None: there is an order, and it cannot be read.
     pub async fn machine_orders(
         &self,
         machine: &MachineId,
-    ) -> Result<(i64, BTreeMap<UnitName, Seen<Order>>), RegistryError> {
+    ) -> Result<(i64, BTreeMap<UnitName, Option<Seen<Order>>>), RegistryError> {
         let mut orders = BTreeMap::new();
         let revision = self
             .each(self.keys.orders(machine), |kv| {
                 for Change { revision, event } in Change::put(&self.keys, &kv) {
-                    if let Event::Order { unit, order: Some(value), .. } = event {
-                        orders.insert(unit, Seen { value, revision });
+                    if let Event::Order { unit, order, .. } = event {
+                        orders.insert(unit, order.map(|value| Seen { value, revision }));
                     }
                 }
             })

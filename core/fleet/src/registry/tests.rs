@@ -239,7 +239,7 @@ fn following_and_loading_agree() {
     let (_, orders) = now(registry.machine_orders(&machine("a"))).unwrap();
     let claims = orders.iter().map(|(unit, order)| Claim {
         unit: unit.clone(),
-        order_revision: order.revision,
+        order_revision: order.as_ref().expect("it can be read").revision,
         report: report("a"),
     });
     assert_eq!(now(registry.claim(&machine("a"), a, &claims.collect::<Vec<_>>())).unwrap().len(), 700);

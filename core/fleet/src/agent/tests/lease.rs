@@ -194,6 +194,17 @@ fn a_lease_that_somebody_revokes_is_got_again() {
 }
 
 #[test]
+fn a_presence_that_somebody_deletes_is_put_again() {
+    let machine = Machine1::launched("a.service", SLEEP);
+    machine.store.unset(&format!("{PREFIX}machines/{ID}/object"));
+    machine.wait(1);
+    assert_eq!((machine.reports().as_str(), machine.is_present()), (RUNNING, true));
+    machine.wait(10);
+    assert_eq!((machine.reports().as_str(), machine.is_present()), (RUNNING, true));
+    assert_eq!(machine.systemd.log(), "", "nothing restarts");
+}
+
+#[test]
 fn a_report_that_somebody_deletes_is_written_again() {
     let machine = Machine1::launched("a.service", SLEEP);
     machine.store.unset(&format!("{PREFIX}states/a.service/{ID}"));

@@ -320,7 +320,9 @@ impl Systemd for Script {
         Box::pin(async move {
             self.note(format!("kill {name}"));
             self.away()?;
-            self.move_to(name, "failed", "failed");
+            if self.running().contains(&name.to_owned()) {
+                self.move_to(name, "failed", "failed");
+            }
             Ok(())
         })
     }

@@ -206,6 +206,40 @@ fn a_unit_of_the_machine_itself_is_never_touched() {
 }
 
 #[test]
+fn an_order_that_cannot_be_read_changes_nothing() {
+    let mut machine = Machine1::launched("a.service", SLEEP);
+    machine.store.set(&format!("{PREFIX}agent/{ID}/a.service"), "{\"of\": \"tomorrow\"}");
+    machine.wait(5);
+    machine.crash();
+    machine.wait(1);
+    machine.boot();
+    machine.wait(5);
+    assert_eq!(
+        (machine.systemd.log().as_str(), machine.systemd.running()),
+        ("", vec!["a.service".to_owned()])
+    );
+    machine.unorder("a.service");
+    machine.wait(1);
+    assert_eq!(machine.systemd.running(), Vec::<String>::new());
+}
+
+#[test]
+fn a_unit_that_comes_and_goes_is_not_told_of_each_time() {
+    let machine = Machine1::launched("a.service", SLEEP);
+    let revision = machine.store.revision();
+    for round in 0..200 {
+        let (active, sub) =
+            if round % 2 == 0 { ("activating", "auto-restart") } else { ("active", "running") };
+        machine.systemd.set("a.service", active, sub);
+        machine.room.run(Duration::from_millis(100));
+    }
+    let writes = machine.store.revision() - revision;
+    assert!((20..=50).contains(&writes), "{writes} writes in 20 s");
+    machine.wait(10);
+    assert_eq!(machine.reports(), "a.service active/running launched", "the last word is told");
+}
+
+#[test]
 fn changes_that_come_together_are_told_together() {
     let machine = Machine1::new();
     for number in 0..100 {
