@@ -5,6 +5,7 @@
 //! [`token`] makes the pages of a listing; each page is read from the key behind the last one's, so that a
 //! listing of any length is one pass over the keys and holds one page in memory.
 
+mod advice;
 mod discovery;
 pub mod error;
 mod events;
@@ -23,6 +24,7 @@ mod tests;
 pub mod token;
 mod units;
 
+pub use advice::LOOKS_MAX;
 pub use error::ApiError;
 pub use events::EVENT_STREAMS_MAX;
 pub use message::{Body, Peers, Request, Response, Service};
@@ -58,13 +60,14 @@ pub struct Api {
     local: Option<Arc<dyn Local>>,
     peers: Option<Arc<dyn Peers>>,
     streams: Arc<()>,
+    looks: Arc<()>,
 }
 
 impl Api {
     /// An API over a registry, that offers no journals and asks no other machines.
     pub fn new(registry: Registry, config: ApiConfig) -> Api {
         assert!(config.token_limit > 0, "a page of no rows would never end");
-        Api { registry, config, local: None, peers: None, streams: Arc::new(()) }
+        Api { registry, config, local: None, peers: None, streams: Arc::new(()), looks: Arc::new(()) }
     }
 
     /// With the journals and statuses of this machine.
@@ -96,8 +99,11 @@ impl Api {
             (Resource::Admission(id), _) => self.put_admission(id, request).await,
             (Resource::Gone(id), _) => self.post_gone(id).await,
             (Resource::Events, _) => self.get_events(query).await,
+            (Resource::Why(name), _) => self.get_why(name).await,
+            (Resource::Rollout(name), _) => self.get_rollout(name).await,
+            (Resource::Plan, _) => self.post_plan(request).await,
             (Resource::Discovery, _) => Ok(Response::ok(&discovery::document())),
-            _ => Err(ApiError::new(501, "this server does not offer that yet")),
+            (Resource::Rebalance, _) => self.post_rebalance(query).await,
         }
     }
 

@@ -388,3 +388,77 @@ fn a_store_that_is_away_is_503() {
     }
     assert_eq!(world.get("/discovery").0, 200);
 }
+
+#[test]
+fn why_tells_what_is_in_the_way() {
+    let world = World::new(100);
+    assert_eq!(world.get("/units/a.service/why").0, 404);
+    world.arrive(HERE, None);
+    let needs = r#"{"section":"X-Fleet","name":"MachineMetadata","value":"disk=tape"}"#;
+    let body = format!(r#"{{"options":[{SLEEP},{needs}],"desiredState":"launched"}}"#);
+    assert_eq!(world.send("PUT", "/units/a.service", &body).0, 201);
+    let (status, text) = world.get("/units/a.service/why");
+    assert!(
+        status == 200 && text.contains("disk=tape") && text.contains(r#""standing":"unplaceable""#),
+        "{text}"
+    );
+    assert_eq!(
+        world
+            .send("PUT", "/units/b.service", &format!(r#"{{"options":[{SLEEP}],"desiredState":"launched"}}"#))
+            .0,
+        201
+    );
+    assert!(world.get("/units/b.service/why").1.contains(r#""standing":"placeable""#));
+}
+
+#[test]
+fn a_plan_tells_and_changes_nothing() {
+    let world = World::new(100);
+    world.arrive(HERE, None);
+    let unit = |name: &str, option: &str| {
+        format!(r#"{{"name":"{name}","options":[{option}],"desiredState":"launched"}}"#)
+    };
+    let never = r#"{"section":"X-Fleet","name":"MachineID","value":"nobody"}"#;
+    let body = format!(r#"{{"units":[{},{}]}}"#, unit("a.service", SLEEP), unit("b.service", never));
+    let before = world.kv.revision();
+    let (status, text) = world.send("POST", "/plan", &body);
+    assert_eq!((status, world.kv.revision()), (200, before));
+    let plan: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(plan["steps"][0]["unit"], "a.service");
+    assert_eq!((&plan["steps"][0]["action"], &plan["steps"][0]["machine"]), (&"start".into(), &HERE.into()));
+    assert_eq!(plan["refused"][0][0], "b.service");
+    assert_eq!(world.send("POST", "/plan", r#"{"removals":["no.service"]}"#).0, 404);
+    assert_eq!(world.send("POST", "/plan", r#"{"units":[{"name":"a.service"}]}"#).0, 400);
+    assert_eq!(world.send("POST", "/plan", "{}"), (200, r#"{"steps":[],"refused":[]}"#.into()));
+}
+
+#[test]
+fn a_rebalance_is_tried_or_asked_for() {
+    let world = World::new(100);
+    world.arrive(HERE, None);
+    for number in 0..4 {
+        let name = format!("unit{number}.service");
+        let body = format!(r#"{{"options":[{SLEEP}],"desiredState":"launched"}}"#);
+        assert_eq!(world.send("PUT", &format!("/units/{name}"), &body).0, 201);
+        let row = now(world.registry.unit(&UnitName::parse(&name).unwrap())).unwrap().unwrap();
+        world.place(&name, HERE);
+        world.kv.set(
+            &format!("/fleet/agent/{HERE}/{name}"),
+            &format!(r#"{{"hash":"{}","state":"launched"}}"#, row.hash),
+        );
+        world.say(&name, HERE, true);
+    }
+    assert_eq!(world.send("POST", "/rebalance", ""), (202, r#"{"moves":[]}"#.into()));
+    world.arrive(THERE, None);
+    let before = world.kv.revision();
+    let dry =
+        world.ask(Request { method: "POST".into(), ..Request::get("/fleet/v1/rebalance", "dryRun=true") });
+    assert_eq!((dry.0, dry.1.matches(THERE).count(), world.kv.revision()), (200, 2, before), "{}", dry.1);
+    assert_eq!(world.send("POST", "/rebalance", "").0, 202);
+    assert!(world.kv.revision() > before);
+    let (_, rollout) = world.get("/units/unit0.service/rollout");
+    assert!(
+        rollout.contains("0 of 1 copy runs the text that is wanted") && rollout.contains(r#""done":false"#),
+        "{rollout}"
+    );
+}

@@ -13,6 +13,7 @@
 mod election;
 mod groups;
 mod locate;
+mod look;
 mod tenure;
 mod texts;
 mod waits;
@@ -23,6 +24,7 @@ mod writes;
 mod tests;
 
 pub use locate::STOP_SLACK;
+pub use look::look;
 
 use crate::model::MachineId;
 use crate::registry::Registry;

@@ -1,0 +1,77 @@
+//! The cluster as a leading engine would see it, for who only wants to look: `why`, `plan`, a rebalance that is only tried.
+//!
+//! The same registry through the same eyes ([`locate`]), but nothing is decided, nothing is written, and no time has passed: a machine that is
+//! away counts as lost just now, so a unit whose policy makes it wait is shown as held.
+
+use super::locate::{Lost, Rules, Spot, locate};
+use crate::model::{Job, MachineId};
+use crate::registry::{JobRecord, Snapshot};
+use crate::schedule::{Place, Scheduler};
+use crate::unit::{PartitionPolicy, Requirements, UnitFile, UnitName};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A scheduler that knows what the registry says.
+pub fn look(view: &Snapshot) -> Scheduler {
+    let mut scheduler = Scheduler::new();
+    view.machines
+        .values()
+        .filter_map(|record| record.machine())
+        .for_each(|there| scheduler.set_machine(there));
+    let mut units: BTreeSet<&UnitName> = view.jobs.keys().collect();
+    units.extend(view.orders.keys().map(|(unit, _)| unit));
+    units.extend(view.reports.keys().map(|(unit, _)| unit));
+    let lost = lost(view);
+    let nothing = JobRecord::default();
+    for unit in units {
+        let record = view.jobs.get(unit).unwrap_or(&nothing);
+        let job = job(view, unit, record);
+        let rules = rules(job.as_ref());
+        if let Some(job) = job {
+            scheduler.set_job(job);
+        }
+        match locate(view, unit, &rules, &lost, Duration::ZERO).spot {
+            Spot::One(place) => scheduler.set_place(unit, place),
+            Spot::Copies(copies) => {
+                scheduler.set_place(unit, Place::Free);
+                scheduler.set_copies(unit, copies);
+            }
+        }
+        scheduler
+            .set_active(unit, view.reports_of(unit).any(|(_, seen)| seen.value.state.active == "active"));
+        scheduler.set_done(unit, record.is_done());
+    }
+    scheduler
+}
+
+/// Machines that something is said of, and that are not there.
+fn lost(view: &Snapshot) -> Lost {
+    let targets = view.jobs.values().filter_map(|job| Some(&job.target.as_ref()?.value));
+    let named = targets.chain(view.orders.keys().map(|(_, machine)| machine));
+    let named: BTreeSet<&MachineId> = named.chain(view.reports.keys().map(|(_, machine)| machine)).collect();
+    let away =
+        |machine: &&MachineId| view.machines.get(*machine).is_none_or(|record| record.presence.is_none());
+    named
+        .into_iter()
+        .filter(away)
+        .map(|machine| (machine.clone(), Duration::ZERO))
+        .collect::<BTreeMap<_, _>>()
+}
+
+/// The unit as the scheduler takes it; none if it is destroyed, or its text cannot be read.
+fn job(view: &Snapshot, unit: &UnitName, record: &JobRecord) -> Option<Job> {
+    let hash = record.hash?;
+    let file = UnitFile::parse(&view.files.get(&hash)?.value).ok()?;
+    let requirements = Arc::new(Requirements::read(unit, &file).ok()?);
+    Some(Job { name: unit.clone(), file: Arc::new(file), hash, requirements, desired: record.desired })
+}
+
+fn rules(job: Option<&Job>) -> Rules {
+    let requirements = job.map(|job| &job.requirements);
+    Rules {
+        global: requirements.map(|requirements| requirements.global),
+        policy: requirements.map_or(PartitionPolicy::Keep, |requirements| requirements.partition),
+        grace: requirements.map_or(Duration::ZERO, |requirements| requirements.stop_grace),
+    }
+}
