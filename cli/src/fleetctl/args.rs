@@ -200,11 +200,12 @@ fn machines() -> Vec<Command> {
         with("drain", "Moves all units off machines", "MACHINE...").args([
             switch("no-block", "do not wait"),
             value("block-attempts", "0", "how often to wait two seconds before giving up; 0 is without end"),
+            output(),
         ]),
-        with("cordon", "Lets no new unit come to machines", "MACHINE..."),
-        with("uncordon", "Lets units come to machines again", "MACHINE..."),
+        with("cordon", "Lets no new unit come to machines", "MACHINE...").arg(output()),
+        with("uncordon", "Lets units come to machines again", "MACHINE...").arg(output()),
         with("declare-gone", "Says that a machine will not come back with its units running", "MACHINE")
-            .arg(switch("yes", "do not ask").short('y')),
+            .args([switch("yes", "do not ask").short('y'), output()]),
         with("rebalance", "Moves units from machines with many to machines with few", "")
             .args([switch("dry-run", "only tell what would move"), output()]),
     ]

@@ -20,6 +20,8 @@ mod scale;
 mod session;
 mod ssh;
 mod tabs;
+#[cfg(test)]
+mod tests;
 mod wait;
 mod wish;
 

@@ -77,7 +77,11 @@ pub async fn registered(
     select(&names, &all)
 }
 
-fn select(names: &[String], all: &BTreeMap<String, Unit>) -> Result<(Vec<Unit>, Vec<String>), Failure> {
+/// What the names mean among all units.
+pub(super) fn select(
+    names: &[String],
+    all: &BTreeMap<String, Unit>,
+) -> Result<(Vec<Unit>, Vec<String>), Failure> {
     let (mut units, mut missing): (Vec<Unit>, Vec<String>) = (Vec::new(), Vec::new());
     for name in names {
         let mut matched: Vec<&Unit> = all.get(name).into_iter().collect();

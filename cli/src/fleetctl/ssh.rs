@@ -159,7 +159,7 @@ pub fn shell_quote(word: &str) -> String {
 }
 
 /// `HOST`, `HOST:PORT`, `[ADDRESS]:PORT`, or an address with colons.
-fn host_and_port(text: &str) -> Option<(String, u16)> {
+pub(super) fn host_and_port(text: &str) -> Option<(String, u16)> {
     if let Some(rest) = text.strip_prefix('[') {
         let (host, port) = rest.split_once(']')?;
         let port = if port.is_empty() { SSH_PORT } else { port.strip_prefix(':')?.parse().ok()? };

@@ -97,7 +97,7 @@ pub async fn active(session: &Session, name: &str) -> Result<Goal, Failure> {
 
 /// What a look has shown.
 #[derive(Debug, PartialEq, Eq)]
-enum Seen {
+pub(super) enum Seen {
     Done,
     NotYet,
     Failed(String),
@@ -237,7 +237,7 @@ fn has_run(unit: &Unit) -> bool {
 }
 
 /// What systemd says of a unit that was started.
-fn running(name: &str, states: &[UnitState], hash: &str, oneshot: bool) -> Seen {
+pub(super) fn running(name: &str, states: &[UnitState], hash: &str, oneshot: bool) -> Seen {
     for state in states.iter().filter(|state| state.hash.is_empty() || state.hash == *hash) {
         match (state.systemd_load_state.as_str(), state.systemd_active_state.as_str()) {
             ("loaded", "active") => return Seen::Done,
@@ -247,6 +247,12 @@ fn running(name: &str, states: &[UnitState], hash: &str, oneshot: bool) -> Seen 
                     "Unit {name} failed on {}: see fleetctl status {name} and fleetctl journal {name}",
                     super::cells::id(&state.machine_id, false)
                 ));
+            }
+            (load @ ("bad-setting" | "error" | "masked"), "inactive" | "failed") => {
+                let machine = super::cells::id(&state.machine_id, false);
+                let text =
+                    format!("Unit {name} cannot be started on {machine}: systemd says {load} of its file");
+                return Seen::Failed(text);
             }
             _ => {}
         }
@@ -300,19 +306,34 @@ impl Reasons {
         Reasons { next: began + ASK_WHY, said: BTreeMap::new() }
     }
 
-    /// Tells why the first of those that are waited for is not there, once for each reason.
+    /// Tells what keeps the first of those that are waited for, once for each reason.
     async fn tell(&mut self, session: &Session, pending: &VecDeque<(String, Goal)>) {
         if Instant::now() < self.next {
             return;
         }
         self.next = Instant::now() + ASK_WHY;
-        let waiting = pending.iter().find(|(_, goal)| matches!(goal, Goal::Current("launched" | "loaded")));
-        let Some((name, _)) = waiting else { return };
-        let path = format!("units/{}/why", escape(name));
-        let Ok(why) = session.client.json::<Value>(Method::GET, &path, None).await else { return };
-        let text = why.get("text").and_then(Value::as_str).unwrap_or_default().to_string();
+        let Some((name, goal)) = pending.front() else { return };
+        let text = reason(session, name, goal).await;
         if !text.is_empty() && self.said.insert(name.clone(), text.clone()).as_ref() != Some(&text) {
             eprintln!("Waiting for {name}: {text}");
         }
     }
+}
+
+/// What a machine says of the unit; of one that is on no machine, what the scheduler says.
+async fn reason(session: &Session, name: &str, goal: &Goal) -> String {
+    let states = session.client.states(name).await.unwrap_or_default();
+    if let Some(state) = states.first() {
+        let error = state.more.get("error").and_then(Value::as_str).unwrap_or_default();
+        let machine = session.machine_cell(&state.machine_id, false).await;
+        let (active, sub) = (&state.systemd_active_state, &state.systemd_sub_state);
+        let comma = if error.is_empty() { "" } else { ", " };
+        return format!("{active} ({sub}) on {machine}{comma}{error}");
+    }
+    if !matches!(goal, Goal::Current("launched" | "loaded")) {
+        return String::new();
+    }
+    let path = format!("units/{}/why", escape(name));
+    let why = session.client.json::<Value>(Method::GET, &path, None).await.unwrap_or_default();
+    why.get("text").and_then(Value::as_str).unwrap_or_default().to_string()
 }

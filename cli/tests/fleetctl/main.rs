@@ -1,6 +1,9 @@
 //! fleetctl as a program, against a fake fleet: what it prints, what it asks for, how it ends.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod fake;
+mod store;
 
 use fake::{Fake, MACHINES, ran, script};
 
