@@ -146,10 +146,12 @@ impl Rollout {
         self.probation.is_empty()
     }
 
-    /// Forgets copies that went, shall run something else by now, or whose order was never written; at first sight of the group, takes up what another began.
+    /// Forgets copies that went, that shall run something else by now, or whose order was never written or is another since;
+    /// at first sight of the group, takes up what another engine began.
     fn take_up(&mut self, now: Duration, copies: &BTreeMap<CopyId, Copy>) {
+        let is_under_way = |copy: &Copy, version| copy.wanted == version && copy.ordered == version;
         self.probation
-            .retain(|id, probation| copies.get(id).is_some_and(|copy| copy.wanted == probation.version));
+            .retain(|id, probation| copies.get(id).is_some_and(|copy| is_under_way(copy, probation.version)));
         if std::mem::replace(&mut self.begun, true) {
             return;
         }

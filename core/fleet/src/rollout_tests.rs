@@ -76,6 +76,13 @@ fn a_failure_of_the_version_before_says_nothing() {
 }
 
 #[test]
+fn an_order_that_was_not_written_is_asked_for_again() {
+    let (mut rollout, copies) = (Rollout::default(), group(2));
+    assert_eq!(rollout.step(SECOND, &pace(1), &copies).advance, [id(0)]);
+    assert_eq!(rollout.step(2 * SECOND, &pace(1), &copies).advance, [id(0)]);
+}
+
+#[test]
 fn the_way_back_goes_on_past_failures() {
     let (mut rollout, mut copies) = (Rollout::default(), group(2));
     let forced = Pace { forced: true, ..pace(1) };

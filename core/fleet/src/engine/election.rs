@@ -19,14 +19,14 @@ const RESIGNATION: Duration = Duration::from_secs(1);
 /// Runs until it is stopped.
 pub(super) async fn run(context: Context) {
     let stopped = context.stopped.clone();
-    let mut random = Stream::new(context.io.seed, "fleet-engine", 0);
+    let mut random = Stream::new(context.seed, "fleet-engine", 0);
     loop {
         let elected = match select(stopped.clone(), elected(&context, &mut random).boxed()).await {
             Either::Left(_) => return,
             Either::Right((elected, _)) => elected,
         };
         let Ok(mandate) = elected else {
-            let pause = context.io.clock.sleep_until(context.io.clock.now() + PAUSE);
+            let pause = context.clock.sleep_until(context.clock.now() + PAUSE);
             match select(stopped.clone(), pause).await {
                 Either::Left(_) => return,
                 Either::Right(_) => continue,
@@ -45,7 +45,7 @@ pub(super) async fn run(context: Context) {
 
 /// Waits until nobody leads, and then until this engine does.
 async fn elected(context: &Context, random: &mut Stream) -> Result<Mandate, RegistryError> {
-    let Context { registry, config, io, .. } = context;
+    let Context { registry, config, clock, .. } = context;
     loop {
         let (revision, leader) = registry.leader().await?;
         if leader.is_some() {
@@ -53,10 +53,10 @@ async fn elected(context: &Context, random: &mut Stream) -> Result<Mandate, Regi
             // Whatever it says, looking is the way to know.
             let _: Batch = watch.next().await?;
             let spread = Duration::from_millis(random.below(SPREAD_MILLIS));
-            io.clock.sleep_until(io.clock.now() + spread).await;
+            clock.sleep_until(clock.now() + spread).await;
             continue;
         }
-        let since = io.clock.now();
+        let since = clock.now();
         let (lease, seconds) = registry.grant(config.lease_ttl.as_secs() as i64).await?;
         let ttl = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
         match registry.lead(&config.machine, lease).await {
@@ -73,7 +73,7 @@ async fn elected(context: &Context, random: &mut Stream) -> Result<Mandate, Regi
 
 /// Ends the lease, and with it the leadership, if the store can be reached.
 async fn give_back(context: &Context, lease: i64) {
-    let clock = &context.io.clock;
+    let clock = &context.clock;
     let resign = async {
         let _ = context.registry.revoke(lease).await;
     };

@@ -31,7 +31,7 @@ use crate::registry::Registry;
 use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, pending};
-use kernel::Io;
+use kernel::{Clock, Io, Probe, Spawn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -58,7 +58,9 @@ pub struct Engine {
 /// What the parts of an engine share.
 #[derive(Clone)]
 struct Context {
-    io: Io,
+    clock: Arc<dyn Clock>,
+    seed: u64,
+    probe: Probe,
     registry: Registry,
     config: EngineConfig,
     leads: Arc<AtomicBool>,
@@ -70,6 +72,17 @@ type Stopped = Shared<BoxFuture<'static, ()>>;
 impl Engine {
     /// Starts an engine.
     pub fn start(io: Io, registry: Registry, config: EngineConfig) -> Engine {
+        Engine::over(io.spawn, io.clock, io.seed, io.probe, registry, config)
+    }
+
+    fn over(
+        spawn: Arc<dyn Spawn>,
+        clock: Arc<dyn Clock>,
+        seed: u64,
+        probe: Probe,
+        registry: Registry,
+        config: EngineConfig,
+    ) -> Engine {
         assert!(config.lease_ttl >= Duration::from_secs(1), "a lease lasts whole seconds, at least one");
         let (stop, stopping) = oneshot::channel::<()>();
         let (ending, ended) = oneshot::channel();
@@ -81,8 +94,7 @@ impl Engine {
             }
         };
         let stopped = stopped.boxed().shared();
-        let spawn = io.spawn.clone();
-        let context = Context { io, registry, config, leads: leads.clone(), stopped };
+        let context = Context { clock, seed, probe, registry, config, leads: leads.clone(), stopped };
         let task = async move {
             election::run(context).await;
             let _ = ending.send(());

@@ -83,7 +83,7 @@ fn valid_until(sent: Duration, ttl: Duration) -> Duration {
 
 impl Tenure<'_> {
     fn now(&self) -> Duration {
-        self.context.io.clock.now()
+        self.context.clock.now()
     }
 
     fn take(&mut self, event: Event) -> Option<Ending> {
@@ -94,6 +94,7 @@ impl Tenure<'_> {
             self.sleep(*sent + ttl / 3, Event::Renew);
         }
         if now >= self.valid_until {
+            self.context.probe.sometimes("engine: its lease may have ended");
             return Some(Ending::Deposed);
         }
         match event {
@@ -109,6 +110,9 @@ impl Tenure<'_> {
             },
             Event::Watched(watch, batch) => return self.watched(watch, batch),
             Event::Wrote(id, answer) => {
+                if matches!(answer, Ok(Steps::Moved)) {
+                    self.context.probe.sometimes("engine: a step was overtaken");
+                }
                 if self.world.as_mut().is_some_and(|world| !world.wrote(now, id, &answer)) {
                     return Some(Ending::Deposed);
                 }
@@ -124,7 +128,7 @@ impl Tenure<'_> {
     }
 
     fn load(&mut self, at: Duration) {
-        let (registry, pause) = (self.context.registry.clone(), self.context.io.clock.sleep_until(at));
+        let (registry, pause) = (self.context.registry.clone(), self.context.clock.sleep_until(at));
         self.waits.add(async move {
             pause.await;
             Event::Loaded(Box::new(registry.load().await))
@@ -139,7 +143,7 @@ impl Tenure<'_> {
     }
 
     fn follow(&mut self, mut watch: Watch, at: Duration) {
-        let pause = self.context.io.clock.sleep_until(at);
+        let pause = self.context.clock.sleep_until(at);
         self.waits.add(async move {
             pause.await;
             let batch = watch.next().await;
@@ -159,7 +163,10 @@ impl Tenure<'_> {
                 self.follow(watch, Duration::ZERO);
             }
             // The view stays as it is until there is a better one.
-            Ok(Batch::Resync) => self.load(Duration::ZERO),
+            Ok(Batch::Resync) => {
+                self.context.probe.sometimes("engine: history was compacted under its watch");
+                self.load(Duration::ZERO);
+            }
             Err(_) => self.follow(watch, now + PAUSE),
         }
         None
@@ -181,7 +188,7 @@ impl Tenure<'_> {
     }
 
     fn sleep(&mut self, until: Duration, event: Event) {
-        let sleep = self.context.io.clock.sleep_until(until);
+        let sleep = self.context.clock.sleep_until(until);
         self.waits.add(async move {
             sleep.await;
             event

@@ -332,6 +332,9 @@ impl World {
 
     fn carry_out(&mut self, decision: Decision) {
         let unit = decision.unit().clone();
+        if self.is_held(&decision) {
+            return;
+        }
         let step = match decision {
             Decision::Assign { unit, machine, state, .. } => self.assign(unit, machine, state),
             Decision::Unassign { unit, machine, .. } => {
@@ -346,6 +349,15 @@ impl World {
             // What the decision was about is not in the view: the scheduler has it wrong.
             None => drop(self.marked.units.insert(unit)),
         }
+    }
+
+    /// Whether a decision takes a unit off a machine that is cut off: the order stays, for it carries the unit's policy. When the
+    /// machine is back, or given up, the scheduler is told so and decides again.
+    fn is_held(&self, decision: &Decision) -> bool {
+        let Decision::Unassign { unit, machine, .. } = decision else { return false };
+        let target = self.view.jobs.get(unit).and_then(|job| job.target.as_ref());
+        let is_away = self.view.machines.get(machine).is_none_or(|record| record.presence.is_none());
+        is_away && target.is_some_and(|target| target.value == *machine)
     }
 
     fn assign(&mut self, unit: UnitName, machine: MachineId, state: DesiredState) -> Option<Step> {
