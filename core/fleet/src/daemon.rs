@@ -13,6 +13,9 @@ use kernel::{Clock, Io, Kv};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+#[cfg(test)]
+mod tests;
+
 /// What a fleetd is told at start.
 #[derive(Clone, Debug)]
 pub struct FleetConfig {

@@ -25,7 +25,7 @@ mod status;
 mod steps;
 mod tenure;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod unit;
 
 pub use config::{AgentConfig, Ending, LEAVE_LIMIT, MAX_JOBS, PURGE_LIMIT, RESTART_GRACE};

@@ -6,6 +6,9 @@
 
 use std::time::Duration;
 
+#[cfg(test)]
+mod tests;
+
 /// The margin is this part of the TTL: a hundred times what the worst drift of two clocks needs.
 pub const MARGIN_DIVISOR: u32 = 10;
 /// Keep-alives in one TTL.

@@ -2,7 +2,7 @@
 
 mod lease;
 mod machine;
-mod room;
+pub(crate) mod room;
 mod story;
-mod systemd;
+pub(crate) mod systemd;
 mod units;
