@@ -40,12 +40,26 @@ pub struct BusConfig {
     pub units_directory: PathBuf,
     /// The units directory as systemd sees it, where that is another path (a systemd in a container).
     pub units_seen_as: Option<PathBuf>,
+    /// systemd's directory of runtime units, as this process sees it: links to unit files are made there directly. Without it, or
+    /// where it cannot be written, systemd is asked over the bus, which takes milliseconds a unit.
+    pub links_directory: Option<PathBuf>,
 }
 
 impl BusConfig {
     /// The machine's own systemd.
     pub fn system(units_directory: impl Into<PathBuf>) -> Self {
-        BusConfig { address: None, user: false, units_directory: units_directory.into(), units_seen_as: None }
+        BusConfig {
+            address: None,
+            user: false,
+            units_directory: units_directory.into(),
+            units_seen_as: None,
+            links_directory: Some(PathBuf::from("/run/systemd/system")),
+        }
+    }
+
+    /// The systemd of this user's session. Links are made over the bus.
+    pub fn user(units_directory: impl Into<PathBuf>) -> Self {
+        BusConfig { user: true, links_directory: None, ..BusConfig::system(units_directory) }
     }
 
     /// Names the bus in errors.
@@ -76,7 +90,8 @@ impl Bus {
     /// for.
     pub async fn connect(config: BusConfig) -> SystemdResult<Bus> {
         let seen_as = config.units_seen_as.as_ref().unwrap_or(&config.units_directory);
-        let files = Arc::new(UnitFiles::open(&config.units_directory, seen_as)?);
+        let files =
+            Arc::new(UnitFiles::open(&config.units_directory, seen_as, config.links_directory.as_deref())?);
         let known = files.list()?.into_keys().collect();
         let (shared, task) = link::open(config, known).await?;
         Ok(Bus { shared, files, task })
@@ -103,25 +118,38 @@ impl Bus {
                 Ok(old)
             })
             .await?;
-        let manager = self.shared.manager()?;
         // What the old text asked for may not be asked for any more.
         if old.is_some_and(|old| old != text && has_install_section(&old)) {
-            manager.disable_unit_files(&[name], true).await.map_err(refusal)?;
+            self.shared.manager()?.disable_unit_files(&[name], true).await.map_err(refusal)?;
         }
+        let unit = name.to_string();
+        let linked = self.with_files(move |files| files.link(&unit)).await?;
         let path = self.files.seen_path(name);
-        manager.link_unit_files(&[&path], true, true).await.map_err(refusal)?;
+        if !linked {
+            self.shared.manager()?.link_unit_files(&[&path], true, true).await.map_err(refusal)?;
+        }
         if has_install_section(text) {
-            manager.enable_unit_files(&[&path], true, true).await.map_err(refusal)?;
+            self.shared.manager()?.enable_unit_files(&[&path], true, true).await.map_err(refusal)?;
         }
         Ok(())
     }
 
     async fn unlink_and_remove(&self, name: &str) -> SystemdResult<()> {
-        let unlinked = self.shared.manager()?.disable_unit_files(&[name], true).await;
-        if let Err(error) = unlinked.map_err(refusal) {
-            // Only a machine that knows the unit from nowhere else says that there is nothing to disable.
-            if matches!(error, SystemdError::Gone(_)) || self.files.read(name)?.is_some() {
-                return Err(error);
+        let unit = name.to_string();
+        let (enabled, there, unlinked) = self
+            .with_files(move |files| {
+                let text = files.read(&unit)?;
+                let enabled = text.as_deref().is_some_and(has_install_section);
+                // systemd takes the link away itself where it disables the unit.
+                Ok((enabled, text.is_some(), !enabled && files.unlink(&unit)?))
+            })
+            .await?;
+        if enabled || !unlinked {
+            let disabled = self.shared.manager()?.disable_unit_files(&[name], true).await.map_err(refusal);
+            match disabled {
+                // It says so of a unit that it knows from nowhere.
+                Err(SystemdError::Refused(_) | SystemdError::NoSuchUnit(_)) if !there => {}
+                outcome => drop(outcome?),
             }
         }
         let name = name.to_string();
