@@ -178,7 +178,7 @@ async fn a_power_cut_forgets_units_and_is_told() {
 async fn an_unreachable_bus_says_what_to_do() {
     let home = tempfile::tempdir().expect("a directory");
     let address = format!("unix:path={}/no-bus", home.path().display());
-    let config = BusConfig { address: Some(address.clone()), ..BusConfig::system(home.path().join("units")) };
+    let config = BusConfig::at(&address, home.path().join("units"));
     let error = Bus::connect(config).await.err().expect("nobody is there").to_string();
     assert!(error.contains(&address) && error.contains("is dbus running"), "{error}");
 }

@@ -16,7 +16,6 @@ use io_real::fleet::{HttpPeers, Programs, Tokens};
 use io_real::systemd::{Bus, BusConfig};
 use kernel::{BoxFuture, Io, Kv};
 use serde_json::{Value, json};
-use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 
 /// Who this machine is, for as long as the process runs.
@@ -124,11 +123,11 @@ fn describe(config: &FleetdConfig, identity: &Identity) -> Machine {
 }
 
 async fn connect(config: &FleetdConfig) -> Result<Arc<dyn Systemd>, Refusal> {
-    let bus = BusConfig {
-        address: config.systemd_bus.clone(),
-        user: config.systemd_user,
-        units_directory: PathBuf::from(&config.units_directory),
-        units_seen_as: None,
+    let directory = &config.units_directory;
+    let bus = match (&config.systemd_bus, config.systemd_user) {
+        (Some(address), _) => BusConfig::at(address, directory),
+        (None, false) => BusConfig::system(directory),
+        (None, true) => BusConfig::user(directory),
     };
     let bus = Bus::connect(bus).await.map_err(|error| {
         let directory = config.units_directory.display();

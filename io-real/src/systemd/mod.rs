@@ -48,18 +48,26 @@ pub struct BusConfig {
 impl BusConfig {
     /// The machine's own systemd.
     pub fn system(units_directory: impl Into<PathBuf>) -> Self {
+        let elsewhere = std::env::var_os("DBUS_SYSTEM_BUS_ADDRESS").is_some();
         BusConfig {
             address: None,
             user: false,
             units_directory: units_directory.into(),
             units_seen_as: None,
-            links_directory: Some(PathBuf::from("/run/systemd/system")),
+            // Another bus may be that of another systemd, which keeps its links elsewhere.
+            links_directory: (!elsewhere).then(|| PathBuf::from("/run/systemd/system")),
         }
     }
 
     /// The systemd of this user's session. Links are made over the bus.
     pub fn user(units_directory: impl Into<PathBuf>) -> Self {
         BusConfig { user: true, links_directory: None, ..BusConfig::system(units_directory) }
+    }
+
+    /// The systemd on the bus at `address`. Links are made over the bus.
+    pub fn at(address: impl Into<String>, units_directory: impl Into<PathBuf>) -> Self {
+        let address = Some(address.into());
+        BusConfig { address, links_directory: None, ..BusConfig::system(units_directory) }
     }
 
     /// Names the bus in errors.
