@@ -1,0 +1,130 @@
+//! The operator: somebody on a machine of his own who does the deeds of the plan, one after the other.
+//!
+//! A deed whose outcome is not known is done again, a few times, as a person would; so a write may land twice, or late. What
+//! each unit's last word was, and whether anything about it is in doubt, is kept for the checker.
+
+use super::machines::Machines;
+use super::plan::{Deed, Wish, machine_id, unit_name};
+use crate::sched::NodeId;
+use fleet::registry::{Registry, RegistryError, Written};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How often a deed is tried.
+const ATTEMPTS: u32 = 6;
+/// How long the operator waits before he tries again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// What came of one deed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// The deed.
+    pub deed: Deed,
+    /// World time at which it was begun.
+    pub invoked: Duration,
+    /// World time of the last answer.
+    pub returned: Duration,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// An attempt whose outcome stayed unknown: it may land at any later time.
+    pub in_doubt: bool,
+}
+
+/// How a deed ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was acknowledged.
+    Acknowledged,
+    /// There was no such unit, or the machine was there.
+    Moot,
+    /// It was refused.
+    Refused(String),
+    /// Nobody knows.
+    Unknown,
+}
+
+/// The operator of a run; clones share him.
+#[derive(Clone)]
+pub struct Operator(Arc<Inner>);
+
+struct Inner {
+    machines: Machines,
+    node: NodeId,
+    done: Mutex<Vec<Done>>,
+}
+
+impl Operator {
+    /// Adds his machine to the world.
+    pub fn new(machines: &Machines) -> Operator {
+        let node = machines.world().add_node("op");
+        Operator(Arc::new(Inner { machines: machines.clone(), node, done: Mutex::default() }))
+    }
+
+    /// His node.
+    pub fn node(&self) -> NodeId {
+        self.0.node
+    }
+
+    /// Begins with the plan's deeds.
+    pub fn begin(&self) {
+        let world = self.0.machines.world();
+        world.start(self.0.node);
+        world.spawn_on(self.0.node, "operator", self.clone().work());
+    }
+
+    /// What he did so far.
+    pub fn done(&self) -> Vec<Done> {
+        self.0.done.lock().expect("no holder panics").clone()
+    }
+
+    /// The cluster as he sees it.
+    pub fn registry(&self) -> Registry {
+        self.0.machines.registry(self.0.node)
+    }
+
+    async fn work(self) {
+        let (plan, registry) = (self.0.machines.plan().clone(), self.registry());
+        let world = self.0.machines.world().clone();
+        for deed in &plan.deeds {
+            world.sleep_until(Duration::from_millis(deed.at_ms)).await;
+            let invoked = world.now();
+            let (outcome, in_doubt) = self.try_it(&registry, &deed.wish).await;
+            world.sched().trace(self.0.node, || format!("{deed}: {outcome:?}"));
+            let done = Done { deed: deed.clone(), invoked, returned: world.now(), outcome, in_doubt };
+            self.0.done.lock().expect("no holder panics").push(done);
+        }
+    }
+
+    async fn try_it(&self, registry: &Registry, wish: &Wish) -> (Outcome, bool) {
+        let world = self.0.machines.world().clone();
+        let mut in_doubt = false;
+        for _ in 0..ATTEMPTS {
+            match perform(registry, wish).await {
+                Ok(Written::Done(_)) => return (Outcome::Acknowledged, in_doubt),
+                Ok(Written::Moved) => return (Outcome::Moot, in_doubt),
+                Err(error) if error.is_definite() => return (Outcome::Refused(error.to_string()), in_doubt),
+                Err(_) => in_doubt = true,
+            }
+            world.sleep_until(world.now() + AGAIN).await;
+        }
+        (Outcome::Unknown, true)
+    }
+}
+
+async fn perform(registry: &Registry, wish: &Wish) -> Result<Written, RegistryError> {
+    let done = Written::Done(0);
+    match wish {
+        Wish::Put(spec, state) => {
+            let (file, name) = (spec.file(), unit_name(spec.unit));
+            registry.put_job(&name, file.hash(), &file.text(), Some(*state)).await.map(|_| done)
+        }
+        Wish::State(unit, state) => registry.set_desired(&unit_name(*unit), *state).await,
+        Wish::Destroy(unit) => registry.delete_job(&unit_name(*unit)).await,
+        Wish::Restart(unit) => registry.bump_run(&unit_name(*unit)).await,
+        Wish::Admission(machine, to) => {
+            registry.set_admission(&machine_id(*machine), *to).await.map(|()| done)
+        }
+        Wish::Gone(machine) => registry.set_gone(&machine_id(*machine)).await,
+        Wish::Rebalance(most) => registry.ask_rebalance(*most).await.map(|()| done),
+    }
+}
