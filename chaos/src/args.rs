@@ -22,12 +22,59 @@ pub enum Command {
     Plan {
         /// The seed.
         seed: u64,
+        /// Of what.
+        #[arg(long, value_enum, default_value_t = Single::Store)]
+        workload: Single,
     },
+}
+
+/// What is run.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Workload {
+    /// The store and its clients.
+    Store,
+    /// Machines, units and an operator, over a store.
+    Fleet,
+    /// Each seed as both.
+    All,
+}
+
+/// One kind of run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Single {
+    /// The store and its clients.
+    Store,
+    /// Machines, units and an operator, over a store.
+    Fleet,
+}
+
+impl Workload {
+    /// The kinds of run that each seed is run as.
+    pub fn kinds(self) -> &'static [Single] {
+        match self {
+            Workload::Store => &[Single::Store],
+            Workload::Fleet => &[Single::Fleet],
+            Workload::All => &[Single::Store, Single::Fleet],
+        }
+    }
+}
+
+impl Single {
+    /// Its word on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Single::Store => "store",
+            Single::Fleet => "fleet",
+        }
+    }
 }
 
 /// Arguments of `run`.
 #[derive(ClapArgs)]
 pub struct Run {
+    /// What to run.
+    #[arg(long, value_enum, default_value_t = Workload::All)]
+    pub workload: Workload,
     /// How many seeds; without it and without --minutes, 1000.
     #[arg(long, value_name = "N")]
     pub seeds: Option<u64>,
@@ -63,6 +110,9 @@ pub struct Replay {
     /// A seed, or a file with a plan.
     #[arg(value_name = "SEED|PLAN")]
     pub what: String,
+    /// What a seed stands for; a plan says it itself.
+    #[arg(long, value_enum, default_value_t = Single::Store)]
+    pub workload: Single,
     /// Print every event.
     #[arg(long)]
     pub trace: bool,

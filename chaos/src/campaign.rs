@@ -1,14 +1,15 @@
 //! Many seeds: workers take the next seed, one collector adds the reports up.
 //!
-//! A worker only passes a seed to `io_sim::runner`, which gives every run a fresh thread. Whatever ends the campaign
+//! A worker only passes a seed to `io_sim::runner`, or that of fleet, which gives every run a fresh thread. Whatever ends the campaign
 //! (the seeds, the minutes, Ctrl-C, the first failure where asked) sets one flag; runs under way are finished, at most
 //! a second later, and counted.
 
-use crate::args::{Output, Run};
+use crate::args::{Output, Run, Single};
 use crate::coverage::{Coverage, replay_line};
 use crate::progress::Progress;
+use io_sim::fleet::plan::FleetPlan;
 use io_sim::plan::Plan;
-use io_sim::runner::{self, Report};
+use io_sim::{fleet, runner, runner::Report};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -41,7 +42,8 @@ fn campaign(args: &Run, progress: &mut Progress, began: Instant) -> Result<Cover
     .map_err(|error| format!("cannot listen for Ctrl-C: {error}"))?;
     let jobs = args.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).max(1);
     let (reports, arriving) = channel();
-    let workers: Vec<_> = (0..jobs).map(|_| start_worker(&shared, reports.clone())).collect();
+    let workers: Vec<_> =
+        (0..jobs).map(|_| start_worker(&shared, args.workload.kinds(), reports.clone())).collect();
     drop(reports);
     let coverage = collect(args, &shared, &arriving, progress, began);
     for worker in workers {
@@ -50,13 +52,26 @@ fn campaign(args: &Run, progress: &mut Progress, began: Instant) -> Result<Cover
     Ok(coverage)
 }
 
-fn start_worker(shared: &Arc<Shared>, reports: Sender<Report>) -> thread::JoinHandle<()> {
+fn start_worker(
+    shared: &Arc<Shared>,
+    kinds: &'static [Single],
+    reports: Sender<(Single, Report)>,
+) -> thread::JoinHandle<()> {
     let shared = shared.clone();
     thread::spawn(move || {
         while !shared.stop.load(Ordering::Relaxed) {
             let seed = shared.next.fetch_add(1, Ordering::Relaxed);
-            if seed >= shared.last || reports.send(runner::run(&Plan::from_seed(seed))).is_err() {
+            if seed >= shared.last {
                 return;
+            }
+            for kind in kinds {
+                let report = match kind {
+                    Single::Store => runner::run(&Plan::from_seed(seed)),
+                    Single::Fleet => fleet::runner::run(&FleetPlan::from_seed(seed)),
+                };
+                if reports.send((*kind, report)).is_err() {
+                    return;
+                }
             }
         }
     })
@@ -65,23 +80,24 @@ fn start_worker(shared: &Arc<Shared>, reports: Sender<Report>) -> thread::JoinHa
 fn collect(
     args: &Run,
     shared: &Shared,
-    arriving: &Receiver<Report>,
+    arriving: &Receiver<(Single, Report)>,
     progress: &mut Progress,
     began: Instant,
 ) -> Coverage {
     let mut coverage = Coverage::default();
     let limit = args.minutes.map(|minutes| Duration::from_secs_f64(minutes.max(0.0) * 60.0));
-    let seeds = shared.last.saturating_sub(args.from);
+    let runs = shared.last.saturating_sub(args.from).saturating_mul(args.workload.kinds().len() as u64);
     loop {
         if limit.is_some_and(|limit| began.elapsed() >= limit) {
             shared.stop.store(true, Ordering::Relaxed);
         }
         match arriving.recv_timeout(LOOK) {
-            Ok(report) => {
-                coverage.add(&report);
+            Ok((kind, report)) => {
+                coverage.add(kind, &report);
                 if let Some(failure) = &report.failure {
                     progress.clear();
-                    eprintln!("seed {} FAILED {failure}\n  {}", report.seed, replay_line(report.seed));
+                    let line = replay_line(kind, report.seed);
+                    eprintln!("{} seed {} FAILED {failure}\n  {line}", kind.as_str(), report.seed);
                     shared.stop.fetch_or(args.first, Ordering::Relaxed);
                 }
             }
@@ -90,7 +106,7 @@ fn collect(
         }
         let by_time =
             limit.map_or(0.0, |limit| began.elapsed().as_secs_f64() / limit.as_secs_f64().max(1e-9));
-        progress.draw(&coverage, by_time.max(coverage.runs as f64 / seeds.max(1) as f64));
+        progress.draw(&coverage, by_time.max(coverage.runs as f64 / runs.max(1) as f64));
     }
 }
 

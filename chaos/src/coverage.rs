@@ -1,10 +1,12 @@
 //! What a campaign has seen: sums over its reports.
 
+use crate::args::Single;
 use io_sim::checkers::Failure;
+use io_sim::fleet::plan::MishapKind;
 use io_sim::plan::Class;
 use io_sim::runner::{Counts, Report};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 use std::time::Duration;
 
@@ -25,13 +27,16 @@ pub struct Coverage {
     elections: u64,
     classes: BTreeMap<&'static str, u64>,
     probes: BTreeMap<&'static str, u64>,
-    /// Seeds that failed, with what broke.
-    pub failures: BTreeMap<u64, Failure>,
+    /// Runs that failed, with what broke.
+    pub failures: BTreeMap<(Single, u64), Failure>,
+    /// Kinds of run that there were.
+    kinds: BTreeSet<Single>,
 }
 
 impl Coverage {
     /// Adds one report.
-    pub fn add(&mut self, report: &Report) {
+    pub fn add(&mut self, kind: Single, report: &Report) {
+        self.kinds.insert(kind);
         self.runs += 1;
         self.simulated += report.simulated;
         self.busy += report.wall;
@@ -48,13 +53,19 @@ impl Coverage {
             *self.probes.entry(name).or_default() += count;
         }
         if let Some(failure) = &report.failure {
-            self.failures.insert(report.seed, failure.clone());
+            self.failures.insert((kind, report.seed), failure.clone());
         }
     }
 
     /// Simulated seconds for each second of one core.
     pub fn ratio(&self) -> f64 {
         self.simulated.as_secs_f64() / self.busy.as_secs_f64().max(1e-9)
+    }
+
+    /// The classes of fault that these kinds of run may have.
+    fn known_classes(&self) -> BTreeSet<&'static str> {
+        let of_fleet = self.kinds.contains(&Single::Fleet).then_some(MishapKind::NAMES);
+        Class::NAMES.into_iter().chain(of_fleet.into_iter().flatten()).collect()
     }
 
     /// Named points that no run reached.
@@ -64,9 +75,9 @@ impl Coverage {
 
     /// The report as JSON; `wall` is how long the campaign took.
     pub fn json(&self, wall: Duration) -> Value {
-        let failures = self.failures.iter().map(|(seed, failure)| {
-            json!({ "seed": seed, "checker": failure.checker, "invariant": failure.invariant,
-                    "text": failure.text, "replay": replay_line(*seed) })
+        let failures = self.failures.iter().map(|((kind, seed), failure)| {
+            json!({ "workload": kind.as_str(), "seed": seed, "checker": failure.checker, "invariant": failure.invariant,
+                    "text": failure.text, "replay": replay_line(*kind, *seed) })
         });
         json!({
             "commit": env!("ORLOP_COMMIT"),
@@ -115,7 +126,7 @@ impl Coverage {
             self.entries, self.elections
         )?;
         out.push_str("\nfault classes, and the runs that had them:\n");
-        for class in Class::NAMES {
+        for class in self.known_classes() {
             writeln!(out, "  {:>8}  {class}", self.classes.get(class).copied().unwrap_or(0))?;
         }
         out.push_str("\nnamed rare branches, and how often they were reached:\n");
@@ -126,22 +137,26 @@ impl Coverage {
         if self.failures.is_empty() {
             return out.write_str("\nevery invariant held\n");
         }
-        writeln!(out, "\n{} seeds failed:", self.failures.len())?;
-        let mut kinds: BTreeMap<(&str, &str), Vec<u64>> = BTreeMap::new();
-        for (seed, failure) in &self.failures {
-            kinds.entry((failure.checker, failure.invariant)).or_default().push(*seed);
+        writeln!(out, "\n{} runs failed:", self.failures.len())?;
+        let mut kinds: BTreeMap<(Single, &str, &str), Vec<u64>> = BTreeMap::new();
+        for ((kind, seed), failure) in &self.failures {
+            kinds.entry((*kind, failure.checker, failure.invariant)).or_default().push(*seed);
         }
-        for ((checker, invariant), seeds) in kinds {
+        for ((kind, checker, invariant), seeds) in kinds {
             let few: Vec<_> = seeds.iter().take(8).map(u64::to_string).collect();
             let dots = if seeds.len() > few.len() { " ..." } else { "" };
             writeln!(out, "  {checker}/{invariant}: {} of them: {}{dots}", seeds.len(), few.join(" "))?;
-            writeln!(out, "    {}", replay_line(seeds[0]))?;
+            writeln!(out, "    {}", replay_line(kind, seeds[0]))?;
         }
         Ok(())
     }
 }
 
 /// The command that runs a seed again.
-pub fn replay_line(seed: u64) -> String {
-    format!("cargo run -p chaos --bin orlop-chaos -- replay {seed} --trace")
+pub fn replay_line(kind: Single, seed: u64) -> String {
+    let of = match kind {
+        Single::Store => "",
+        Single::Fleet => " --workload fleet",
+    };
+    format!("cargo run -p chaos --bin orlop-chaos -- replay {seed}{of} --trace")
 }

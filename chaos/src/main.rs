@@ -3,7 +3,7 @@
 //! `run` draws a plan from each seed and runs it in a sealed world, on all cores, until the seeds or the minutes are
 //! over; it prints each failure with the command that replays it, and says at the end what the campaign covered.
 //! `replay` runs one seed or one plan file, with a trace if asked: the same bytes each time. `plan` prints the plan of
-//! a seed, to be read, cut and replayed. Exit codes: 0 all held, 1 an invariant broke, 2 wrong usage.
+//! a seed, to be read, cut and replayed. Each takes `--workload`: the store, or fleet over a store. Exit codes: 0 all held, 1 an invariant broke, 2 wrong usage.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     let outcome = match args::Args::parse().command {
         args::Command::Run(run) => campaign::run(&run),
         args::Command::Replay(replay) => replay::replay(&replay),
-        args::Command::Plan { seed } => replay::print_plan(seed),
+        args::Command::Plan { seed, workload } => replay::print_plan(seed, workload),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -46,6 +46,15 @@ pub fn explain(report: &Report) -> String {
     )
 }
 
+/// As [`explain`], for a fleet run.
+pub fn explain_fleet(report: &Report) -> String {
+    format!(
+        "{report}\n  commit {}\n  cargo run -p chaos --bin orlop-chaos -- replay {} --workload fleet --trace",
+        commit(),
+        report.seed
+    )
+}
+
 fn commit() -> String {
     let output = Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).output();
     let text =

@@ -11,7 +11,7 @@ use crate::systemd::SimSystemd;
 use crate::world::World;
 use fleet::agent::Ending;
 use fleet::daemon::{FleetConfig, Fleetd};
-use fleet::model::{Machine, Resources};
+use fleet::model::{Machine, MachineId, Resources};
 use fleet::registry::{DEFAULT_PREFIX, Registry};
 use futures_util::future::select;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -32,6 +32,8 @@ struct Inner {
     store: Cluster,
     plan: Arc<FleetPlan>,
     hosts: Vec<Host>,
+    /// Whose engine leads, as the operator has heard.
+    leading: Mutex<Option<MachineId>>,
 }
 
 struct Host {
@@ -57,7 +59,12 @@ impl Machines {
             let node = world.add_node(&format!("f{machine}"));
             Host { node, systemd: SimSystemd::new(world, node), life: Mutex::default() }
         });
-        Machines(Arc::new(Inner { store: store.clone(), hosts: hosts.collect(), plan }))
+        Machines(Arc::new(Inner {
+            store: store.clone(),
+            hosts: hosts.collect(),
+            plan,
+            leading: Mutex::default(),
+        }))
     }
 
     /// The world they are in.
@@ -106,6 +113,17 @@ impl Machines {
     fn kv(&self, node: NodeId) -> SimKv {
         let members = u32::from(self.0.store.plan().members);
         SimKv::new(&self.0.store, node, (node.0 % members + 1) as u8)
+    }
+
+    /// The machine whose engine leads, as far as the operator has heard.
+    pub fn leading(&self) -> Option<u16> {
+        let leading = self.0.leading.lock().expect("no holder panics").clone()?;
+        self.0.plan.all_machines().find(|machine| machine_id(*machine) == leading)
+    }
+
+    /// Who leads has changed.
+    pub(super) fn set_leading(&self, machine: Option<MachineId>) {
+        *self.0.leading.lock().expect("no holder panics") = machine;
     }
 
     /// Starts fleetd, unless it runs or something holds it down.

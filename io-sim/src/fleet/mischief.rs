@@ -78,14 +78,8 @@ impl Mischief {
     fn aim(&self, site: &Site) -> Vec<u16> {
         match site {
             Site::Machines(list) => list.clone(),
-            Site::Engine => self.leading().into_iter().collect(),
+            Site::Engine => self.0.machines.leading().into_iter().collect(),
         }
-    }
-
-    /// The machine whose engine leads, as far as a fleetd says so.
-    fn leading(&self) -> Option<u16> {
-        let machines = &self.0.machines;
-        machines.plan().all_machines().find(|machine| machines.leads(*machine))
     }
 
     fn begin(&self, number: usize, machine: u16, kind: MishapKind) {
@@ -135,9 +129,9 @@ impl Mischief {
             (machines.world(), machines.node(machine), machines.systemd(machine).clone());
         let now = world.now();
         let mut diary = self.diary();
-        let ends = diary.iter_mut().find(|trouble| {
-            trouble.machine == machine && trouble.kind == kind && trouble.until.is_none()
-        });
+        let ends = diary
+            .iter_mut()
+            .find(|trouble| trouble.machine == machine && trouble.kind == kind && trouble.until.is_none());
         ends.into_iter().for_each(|trouble| trouble.until = Some(now));
         drop(diary);
         match kind {

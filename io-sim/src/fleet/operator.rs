@@ -6,7 +6,7 @@
 use super::machines::Machines;
 use super::plan::{Deed, Wish, machine_id, unit_name};
 use crate::sched::NodeId;
-use fleet::registry::{Registry, RegistryError, Written};
+use fleet::registry::{Batch, Event, Registry, RegistryError, Scope, Written};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -70,6 +70,23 @@ impl Operator {
         let world = self.0.machines.world();
         world.start(self.0.node);
         world.spawn_on(self.0.node, "operator", self.clone().work());
+        world.spawn_on(self.0.node, "who leads", self.clone().hear_who_leads());
+    }
+
+    async fn hear_who_leads(self) {
+        let world = self.0.machines.world().clone();
+        let mut watch = self.registry().watch(1, &Scope::Leader);
+        loop {
+            match watch.next().await {
+                Ok(Batch::Changes(changes)) => changes.into_iter().for_each(|change| {
+                    if let Event::Leader(leader) = change.event {
+                        self.0.machines.set_leading(leader.map(|leader| leader.machine));
+                    }
+                }),
+                Ok(Batch::Resync) => return,
+                Err(_) => world.sleep_until(world.now() + AGAIN).await,
+            }
+        }
     }
 
     /// What he did so far.

@@ -1,0 +1,146 @@
+//! Once calm, every launched unit runs on exactly one eligible machine, global units on all, and nothing else runs.
+//!
+//! Verifies: no process of a unit that is not wanted launched; none with another text than the wanted one; never two of a
+//! non-global unit. A launched unit without a process must have failed in a way that nobody mends (it crashed without `Restart=`,
+//! somebody stopped it, its start job failed), or have ended by itself, or fit on no machine: for the last, each machine is
+//! tried by brute force, alone or together with the units beside which it must be. Does not verify: balance.
+
+use super::Seen;
+use super::wishes::{admission, conflict, replaces};
+use crate::checkers::{Checked, ensure};
+use crate::fleet::plan::{MishapKind, UnitSpec, unit_name};
+use fleet::model::{Admission, DesiredState};
+
+const NAME: &str = "fleet-placement";
+
+/// Checks every unit of the plan.
+pub fn check(seen: &Seen) -> Checked {
+    seen.units().into_iter().try_for_each(|unit| match seen.wanted(unit) {
+        Some((spec, DesiredState::Launched)) if spec.global => everywhere(seen, spec),
+        Some((spec, DesiredState::Launched)) => once(seen, spec),
+        _ => nowhere(seen, unit),
+    })
+}
+
+fn nowhere(seen: &Seen, unit: u16) -> Checked {
+    let running = seen.running(unit);
+    ensure(running.is_empty(), NAME, "unwanted-is-gone", || {
+        format!("u{unit} shall not run, and does: {running:?}")
+    })
+}
+
+fn wanted_text(spec: &UnitSpec, running: &[(u16, fleet::unit::UnitHash)]) -> Checked {
+    let hash = spec.file().hash();
+    ensure(running.iter().all(|(_, runs)| *runs == hash), NAME, "wanted-text", || {
+        format!("u{} shall run {hash}, and runs {running:?}", spec.unit)
+    })
+}
+
+fn once(seen: &Seen, spec: &UnitSpec) -> Checked {
+    let running = seen.running(spec.unit);
+    ensure(running.len() <= 1, NAME, "one-copy", || format!("u{} runs {running:?}", spec.unit))?;
+    wanted_text(spec, &running)?;
+    let ordered = seen.ordered(spec.unit);
+    ensure(ordered.len() <= 1, NAME, "one-order", || format!("u{} is ordered on {ordered:?}", spec.unit))?;
+    let done = seen.registry.jobs.get(&unit_name(spec.unit)).is_some_and(|job| job.is_done());
+    match ordered.first() {
+        None if done => Ok(()),
+        None => fits_nowhere(seen, spec),
+        Some(_) if !running.is_empty() || !spec.is_lasting() => Ok(()),
+        Some(machine) => has_an_excuse(seen, spec, *machine),
+    }
+}
+
+/// A lasting unit that is placed and has no process: something must have happened that nobody mends.
+fn has_an_excuse(seen: &Seen, spec: &UnitSpec, machine: u16) -> Checked {
+    let excused = seen.was_wrong(machine, Default::default(), seen.end, |kind| {
+        matches!(
+            kind,
+            MishapKind::FailJobs(_)
+                | MishapKind::TimeoutJobs(_)
+                | MishapKind::CrashUnit(_)
+                | MishapKind::StopBehind(_)
+        )
+    });
+    ensure(excused, NAME, "launched-runs", || {
+        let report = seen.registry.reports_of(&unit_name(spec.unit)).next().map(|(_, report)| report.clone());
+        format!(
+            "u{} is ordered on machine {machine}, and does not run: it is reported as {report:?}",
+            spec.unit
+        )
+    })
+}
+
+fn everywhere(seen: &Seen, spec: &UnitSpec) -> Checked {
+    let running = seen.running(spec.unit);
+    wanted_text(spec, &running)?;
+    let contested = seen.units().into_iter().any(|other| {
+        seen.wanted(other).is_some_and(|(other, _)| other.unit != spec.unit && conflict(spec, other))
+    });
+    if contested || !spec.is_lasting() {
+        return Ok(());
+    }
+    for machine in seen.plan.all_machines() {
+        let fits = spec.zone.is_none_or(|zone| zone == seen.plan.zone(machine));
+        let is_there = running.iter().any(|(at, _)| *at == machine);
+        if fits && admission(seen, machine) == Admission::Open && !is_there {
+            has_an_excuse(seen, spec, machine)?;
+            ensure(seen.ordered(spec.unit).contains(&machine), NAME, "global-is-everywhere", || {
+                format!("u{} is global, fits machine {machine}, and is not ordered there", spec.unit)
+            })?;
+        }
+        ensure(fits || !is_there, NAME, "global-fits", || {
+            format!("u{} is global, runs on machine {machine}, and does not fit it", spec.unit)
+        })?;
+    }
+    Ok(())
+}
+
+/// A unit that is not placed: no machine could take it, alone or with those beside which it must be.
+fn fits_nowhere(seen: &Seen, spec: &UnitSpec) -> Checked {
+    let group = group_of(seen, spec);
+    let taker = seen.plan.all_machines().find(|machine| takes(seen, *machine, &group));
+    ensure(taker.is_none(), NAME, "placed-if-possible", || {
+        let group: Vec<u16> = group.iter().map(|member| member.unit).collect();
+        format!("u{} is placed nowhere, but machine {taker:?} could take {group:?}", spec.unit)
+    })
+}
+
+/// The unit, and those that are not placed either beside which it must be, through others too.
+fn group_of<'a>(seen: &'a Seen, spec: &'a UnitSpec) -> Vec<&'a UnitSpec> {
+    let mut group = vec![spec];
+    while let Some(next) = group.last().and_then(|member| member.beside) {
+        let free = seen.wanted(next).filter(|(_, state)| *state != DesiredState::Inactive);
+        match free {
+            Some((other, _)) if seen.ordered(next).is_empty() && group.iter().all(|one| one.unit != next) => {
+                group.push(other);
+            }
+            _ => break,
+        }
+    }
+    group
+}
+
+fn takes(seen: &Seen, machine: u16, group: &[&UnitSpec]) -> bool {
+    group.iter().enumerate().all(|(index, spec)| {
+        let amongst = group[index + 1..]
+            .iter()
+            .all(|other| !conflict(spec, other) && !replaces(spec, other) && !replaces(other, spec));
+        let beside = spec.beside.is_none_or(|other| {
+            seen.ordered(other).contains(&machine) || group.iter().any(|member| member.unit == other)
+        });
+        amongst && beside && takes_one(seen, machine, spec)
+    })
+}
+
+fn takes_one(seen: &Seen, machine: u16, spec: &UnitSpec) -> bool {
+    let fits = spec.machine.is_none_or(|wanted| wanted == machine)
+        && spec.zone.is_none_or(|zone| zone == seen.plan.zone(machine))
+        && admission(seen, machine) == Admission::Open;
+    let mut neighbours = seen.units().into_iter().filter(|other| *other != spec.unit);
+    fits && neighbours.all(|other| {
+        let there = seen.ordered(other).contains(&machine);
+        let neighbour = seen.wanted(other).map(|(neighbour, _)| neighbour);
+        !there || neighbour.is_none_or(|neighbour| !conflict(spec, neighbour) && !replaces(neighbour, spec))
+    })
+}
