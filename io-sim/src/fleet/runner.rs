@@ -1,6 +1,7 @@
 //! One fleet run, from a plan to a verdict.
 //!
-//! As with the store's runs: faults until the calm, then [`SETTLE`], after which everything must be as wished and stand still.
+//! As with the store's runs: faults until the calm, then a while to settle ([`FleetPlan::settled_ms`]), after which everything
+//! must be as wished and stand still.
 
 use super::checkers::{Seen, copies, effects, placement, quiet, wishes};
 use super::machines::Machines;
@@ -20,9 +21,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long after the last fault everything must be as wished: connections find out, leases end, retries back off, engines
-/// take over, and slow jobs end.
-pub const SETTLE: Duration = Duration::from_secs(25);
 /// How long the reading of the registry at the end may take.
 const READING: Duration = Duration::from_secs(10);
 
@@ -115,9 +113,11 @@ fn seen(fleet: &Fleet, registry: Snapshot) -> Seen {
         store_troubles: store_troubles.collect(),
         done: fleet.operator.done(),
         writes: evidence.logs.entries().iter().map(|(at, _)| *at).collect(),
-        settled: ms(plan.store.calm_ms) + SETTLE,
+        settled: ms(plan.settled_ms()),
         end: ms(plan.store.end_ms),
+        index: Default::default(),
     }
+    .indexed()
 }
 
 fn verdict(fleet: &Fleet, seen: Option<&Seen>) -> Checked {

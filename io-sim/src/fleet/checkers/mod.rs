@@ -17,8 +17,8 @@ use super::plan::{FleetPlan, MishapKind, UnitSpec, machine_id, unit_name};
 use crate::systemd::Run;
 use fleet::model::MachineId;
 use fleet::registry::Snapshot;
-use fleet::unit::UnitHash;
-use std::collections::BTreeMap;
+use fleet::unit::{UnitHash, UnitName};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Everything that was seen of one run.
@@ -43,6 +43,18 @@ pub struct Seen {
     pub settled: Duration,
     /// When the run ended.
     pub end: Duration,
+    /// Filled by [`Seen::indexed`].
+    pub index: Index,
+}
+
+/// The same, by unit and by machine.
+#[derive(Default)]
+pub struct Index {
+    units: BTreeSet<u16>,
+    ordered: BTreeMap<u16, Vec<u16>>,
+    ordered_on: BTreeMap<u16, Vec<u16>>,
+    running: BTreeMap<u16, Vec<(u16, UnitHash)>>,
+    running_on: BTreeMap<u16, Vec<(u16, UnitHash)>>,
 }
 
 impl Seen {
@@ -59,28 +71,53 @@ impl Seen {
 
     /// The units of the plan, by number.
     pub fn units(&self) -> Vec<u16> {
-        let mut units: Vec<u16> = self.specs.values().map(|spec| spec.unit).collect();
-        units.sort_unstable();
-        units.dedup();
-        units
+        self.index.units.iter().copied().collect()
     }
 
     /// The machines that have an order for a unit.
-    pub fn ordered(&self, unit: u16) -> Vec<u16> {
-        let name = unit_name(unit);
-        let machines: Vec<&MachineId> = self.registry.orders_of(&name).map(|(machine, _)| machine).collect();
-        self.plan.all_machines().filter(|machine| machines.contains(&&machine_id(*machine))).collect()
+    pub fn ordered(&self, unit: u16) -> &[u16] {
+        self.index.ordered.get(&unit).map_or(&[], Vec::as_slice)
+    }
+
+    /// The units for which a machine has an order.
+    pub fn ordered_on(&self, machine: u16) -> &[u16] {
+        self.index.ordered_on.get(&machine).map_or(&[], Vec::as_slice)
     }
 
     /// The machines on which a process of the unit exists at the end, with its text.
-    pub fn running(&self, unit: u16) -> Vec<(u16, UnitHash)> {
-        let name = unit_name(unit);
-        let mut found = Vec::new();
-        for (machine, runs) in &self.runs {
-            let now = runs.iter().filter(|run| run.unit == name.as_str() && run.is_at(self.end));
-            found.extend(now.map(|run| (*machine, run.hash)));
+    pub fn running(&self, unit: u16) -> &[(u16, UnitHash)] {
+        self.index.running.get(&unit).map_or(&[], Vec::as_slice)
+    }
+
+    /// The units that have a process on a machine at the end, with their texts.
+    pub fn running_on(&self, machine: u16) -> &[(u16, UnitHash)] {
+        self.index.running_on.get(&machine).map_or(&[], Vec::as_slice)
+    }
+
+    /// Makes what is asked often quick to find. Once, when everything else is there.
+    pub fn indexed(mut self) -> Seen {
+        let mut index =
+            Index { units: self.specs.values().map(|spec| spec.unit).collect(), ..Index::default() };
+        let machines: BTreeMap<MachineId, u16> =
+            self.plan.all_machines().map(|machine| (machine_id(machine), machine)).collect();
+        let units: BTreeMap<UnitName, u16> =
+            index.units.iter().map(|unit| (unit_name(*unit), *unit)).collect();
+        for (name, machine) in self.registry.orders.keys() {
+            if let (Some(unit), Some(machine)) = (units.get(name), machines.get(machine)) {
+                index.ordered.entry(*unit).or_default().push(*machine);
+                index.ordered_on.entry(*machine).or_default().push(*unit);
+            }
         }
-        found
+        for (machine, runs) in &self.runs {
+            for run in runs.iter().filter(|run| run.is_at(self.end)) {
+                let unit = self.specs.get(&run.hash).map(|spec| spec.unit);
+                let unit = unit.expect("a process has a text of the plan");
+                index.running.entry(unit).or_default().push((*machine, run.hash));
+                index.running_on.entry(*machine).or_default().push((unit, run.hash));
+            }
+        }
+        self.index = index;
+        self
     }
 
     /// Whether one of these kinds was wrong with a machine at any time between `from` and `until`.

@@ -2,7 +2,7 @@
 //!
 //! Verifies: no process of a unit that is not wanted launched; none with another text than the wanted one; never two of a
 //! non-global unit. A launched unit without a process must have failed in a way that nobody mends (it crashed without `Restart=`,
-//! somebody stopped it, its start job failed), or have ended by itself, or fit on no machine: for the last, each machine is
+//! somebody stopped it, its start job failed or was canceled), or have ended by itself, or fit on no machine: for the last, each machine is
 //! tried by brute force, alone or together with the units beside which it must be. Does not verify: balance.
 
 use super::Seen;
@@ -39,7 +39,7 @@ fn wanted_text(spec: &UnitSpec, running: &[(u16, fleet::unit::UnitHash)]) -> Che
 fn once(seen: &Seen, spec: &UnitSpec) -> Checked {
     let running = seen.running(spec.unit);
     ensure(running.len() <= 1, NAME, "one-copy", || format!("u{} runs {running:?}", spec.unit))?;
-    wanted_text(spec, &running)?;
+    wanted_text(spec, running)?;
     let ordered = seen.ordered(spec.unit);
     ensure(ordered.len() <= 1, NAME, "one-order", || format!("u{} is ordered on {ordered:?}", spec.unit))?;
     let done = seen.registry.jobs.get(&unit_name(spec.unit)).is_some_and(|job| job.is_done());
@@ -58,6 +58,7 @@ fn has_an_excuse(seen: &Seen, spec: &UnitSpec, machine: u16) -> Checked {
             kind,
             MishapKind::FailJobs(_)
                 | MishapKind::TimeoutJobs(_)
+                | MishapKind::CancelJobs(_)
                 | MishapKind::CrashUnit(_)
                 | MishapKind::StopBehind(_)
         )
@@ -73,7 +74,7 @@ fn has_an_excuse(seen: &Seen, spec: &UnitSpec, machine: u16) -> Checked {
 
 fn everywhere(seen: &Seen, spec: &UnitSpec) -> Checked {
     let running = seen.running(spec.unit);
-    wanted_text(spec, &running)?;
+    wanted_text(spec, running)?;
     let contested = seen.units().into_iter().any(|other| {
         seen.wanted(other).is_some_and(|(other, _)| other.unit != spec.unit && conflict(spec, other))
     });
@@ -137,10 +138,9 @@ fn takes_one(seen: &Seen, machine: u16, spec: &UnitSpec) -> bool {
     let fits = spec.machine.is_none_or(|wanted| wanted == machine)
         && spec.zone.is_none_or(|zone| zone == seen.plan.zone(machine))
         && admission(seen, machine) == Admission::Open;
-    let mut neighbours = seen.units().into_iter().filter(|other| *other != spec.unit);
+    let mut neighbours = seen.ordered_on(machine).iter().copied().filter(|other| *other != spec.unit);
     fits && neighbours.all(|other| {
-        let there = seen.ordered(other).contains(&machine);
         let neighbour = seen.wanted(other).map(|(neighbour, _)| neighbour);
-        !there || neighbour.is_none_or(|neighbour| !conflict(spec, neighbour) && !replaces(neighbour, spec))
+        neighbour.is_none_or(|neighbour| !conflict(spec, neighbour) && !replaces(neighbour, spec))
     })
 }

@@ -1,7 +1,7 @@
 //! Nothing is done that need not be: no unit is stopped or started for nothing, and a cluster at rest writes nothing.
 //!
 //! Verifies: a process that was stopped over the bus was stopped while something had happened that may call for it (a deed of
-//! the operator since it began, trouble on its machine or in the store shortly before); once settled, nothing is started or
+//! the operator, trouble on its machine or in the store, shortly before); once settled, nothing is started or
 //! stopped over the bus at all, and the store's log stands still. Does not verify: that the cause and the stop belong
 //! together.
 
@@ -11,7 +11,7 @@ use crate::systemd::{Began, Ended, Run};
 use std::time::Duration;
 
 const NAME: &str = "fleet-quiet";
-/// How long after a trouble a unit may be stopped because of it.
+/// How long after a deed or a trouble a unit may be stopped because of it.
 const SHORTLY: Duration = Duration::from_secs(30);
 
 /// Checks every process, and the log.
@@ -31,9 +31,9 @@ pub fn check(seen: &Seen) -> Checked {
 
 fn needed(seen: &Seen, machine: u16, run: &Run) -> Checked {
     let Some((at, Ended::Asked)) = run.until else { return Ok(()) };
-    let deed = seen.done.iter().any(|done| done.invoked <= at && done.returned + SHORTLY >= run.from)
-        || seen.done.len() < seen.plan.deeds.len();
     let from = at.saturating_sub(SHORTLY);
+    let deed = seen.done.iter().any(|done| done.invoked <= at && done.returned >= from)
+        || seen.done.len() < seen.plan.deeds.len();
     let trouble = seen.was_wrong(machine, from, at, |_| true) || seen.store_was_wrong(from, at);
     ensure(deed || trouble, NAME, "stopped-for-a-reason", || {
         format!("{} was stopped on machine {machine} at {at:?}, and nothing had happened", run.unit)

@@ -16,9 +16,9 @@ const NAME: &str = "fleet-wishes";
 pub fn check(seen: &Seen) -> Checked {
     for unit in seen.units() {
         for (machine, hash) in seen.running(unit) {
-            if let Some(spec) = seen.spec(hash) {
-                alone(seen, spec, machine)?;
-                together(seen, spec, machine)?;
+            if let Some(spec) = seen.spec(*hash) {
+                alone(seen, spec, *machine)?;
+                together(seen, spec, *machine)?;
             }
         }
     }
@@ -41,9 +41,8 @@ fn alone(seen: &Seen, spec: &UnitSpec, machine: u16) -> Checked {
 
 fn together(seen: &Seen, spec: &UnitSpec, machine: u16) -> Checked {
     let unit = spec.unit;
-    for other in seen.units().into_iter().filter(|other| *other != unit) {
-        let there = seen.running(other).into_iter().find(|(at, _)| *at == machine);
-        let Some(neighbour) = there.and_then(|(_, hash)| seen.spec(hash)) else { continue };
+    for (other, hash) in seen.running_on(machine).iter().filter(|(other, _)| *other != unit) {
+        let Some(neighbour) = seen.spec(*hash) else { continue };
         ensure(!conflict(spec, neighbour), NAME, "conflicts", || {
             format!("u{unit} and u{other} conflict, and both run on machine {machine}")
         })?;

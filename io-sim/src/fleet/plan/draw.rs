@@ -12,8 +12,8 @@ use kernel::rng::Stream;
 const QUIET_MS: u64 = 2_000;
 /// When the mishaps end.
 const CALM_MS: u64 = 40_000;
-/// When the run ends.
-const END_MS: u64 = 75_000;
+/// How long the fleet is looked at when it has settled.
+const AT_REST_MS: u64 = 10_000;
 
 impl FleetPlan {
     /// The plan that `seed` stands for.
@@ -25,6 +25,7 @@ impl FleetPlan {
         let mut plan = FleetPlan { store, machines, zones, deeds: Vec::new(), mishaps: Vec::new() };
         plan.mishaps = mishaps(&mut Stream::new(seed, "fleet mishaps", 0), machines);
         plan.deeds = Operator::new(seed, &plan).draw();
+        plan.store.end_ms = plan.settled_ms() + AT_REST_MS;
         plan
     }
 }
@@ -39,7 +40,7 @@ fn store(seed: u64, draw: &mut Stream) -> Plan {
     plan.members = 3;
     plan.clients = 1;
     plan.operations.clear();
-    (plan.calm_ms, plan.end_ms) = (CALM_MS, END_MS);
+    (plan.calm_ms, plan.end_ms) = (CALM_MS, CALM_MS + SETTLE_MS);
     plan.knobs =
         crate::plan::Knobs { delay_us: pick(draw, &[100, 500, 2_000, 20_000]), ..Default::default() };
     let mild = ["crash", "power-loss", "partition", "pause", "slow-disk"];

@@ -21,11 +21,16 @@ mod unit;
 pub use unit::{RunKind, UnitSpec, unit_name};
 
 use crate::plan::Plan;
+use fleet::agent::RESTART_GRACE;
 use fleet::model::{Admission, DesiredState, MachineId};
 use std::collections::BTreeMap;
 
 /// The most machines a plan may have.
 pub const MAX_MACHINES: u16 = 2_000;
+
+/// How long after the last fault everything must be as wished: connections find out, leases end, retries back off, engines
+/// take over, and slow jobs end.
+pub const SETTLE_MS: u64 = 25_000;
 
 /// Everything that makes a fleet run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -204,6 +209,16 @@ impl FleetPlan {
     /// A machine's configured metadata.
     pub fn metadata(&self, machine: u16) -> BTreeMap<String, String> {
         BTreeMap::from([("zone".to_string(), format!("z{}", self.zone(machine)))])
+    }
+
+    /// World time in milliseconds from which on everything must be as wished and stand still. A machine that boots after its
+    /// fleetd was told to stop waits for what that left behind: the presence that shall bridge a restart.
+    pub fn settled_ms(&self) -> u64 {
+        let ends = |mishap: &Mishap| (mishap.at_ms + mishap.for_ms).min(self.store.calm_ms);
+        let leaves = |mishap: &&Mishap| matches!(mishap.kind, MishapKind::Restart | MishapKind::Reboot);
+        let left =
+            self.mishaps.iter().filter(leaves).map(|mishap| ends(mishap) + RESTART_GRACE.as_millis() as u64);
+        left.fold(self.store.calm_ms, u64::max) + SETTLE_MS
     }
 
     /// Every text that any unit has at any time, by hash.
