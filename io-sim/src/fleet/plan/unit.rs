@@ -86,7 +86,8 @@ impl UnitSpec {
     }
 
     fn text(&self) -> String {
-        let mut text = format!("[Unit]\nDescription=version {}\n\n[Service]\n", self.version);
+        let mut text =
+            format!("[Unit]\nDescription=unit {} version {}\n\n[Service]\n", self.unit, self.version);
         let service = match self.run {
             RunKind::Forever => "ExecStart=/bin/sleep infinity\n".to_string(),
             RunKind::Restarted => "Restart=always\nExecStart=/bin/sleep infinity\n".to_string(),
