@@ -1,16 +1,20 @@
 //! `orlop node --dev`: one member on this machine without any configuration.
 //!
-//! It is `orlop etcd` with a data folder of its own and a greeting that says what listens where and what to try first.
+//! It is `orlop etcd` with a data folder of its own and a greeting that says what listens where and what to try first. Where
+//! systemd is reachable and this user may drive it, a fleetd runs beside the member, in the same process, and its store is
+//! the member itself: no socket is between them.
 
 use crate::etcd::config::EtcdConfig;
 use crate::etcd::flags::{Asked, Settings};
 use crate::etcd::{Refusal, serve};
+use crate::fleetd::Beside;
 use crate::log::Log;
 use crate::output::print_line;
 use clap::Parser;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Everything on this machine, in one process.
 #[derive(Parser)]
@@ -22,6 +26,9 @@ struct Cli {
     /// The data folder [default: $XDG_DATA_HOME/orlop or ~/.local/share/orlop]
     #[arg(long)]
     data_dir: Option<PathBuf>,
+    /// Leave systemd alone: run the store only
+    #[arg(long)]
+    no_fleet: bool,
     /// Where clients are served
     #[arg(long, default_value = "http://127.0.0.1:2379")]
     listen_client_urls: String,
@@ -56,10 +63,45 @@ fn run(cli: Cli) -> Result<(), Refusal> {
     })?;
     let config = configure(&cli, data_dir)?;
     let log = Log::open(&config.log).map_err(Refusal::start)?;
-    serve::run(config, &log, |config, stage| match stage {
-        serve::Stage::Bound => greet(config),
-        serve::Stage::Ready => print_line("\nReady. Stop with Ctrl-C."),
-    })
+    let fleet = !cli.no_fleet;
+    serve::run(config, &log, Node { log: log.clone(), fleet, beside: tokio::sync::Mutex::new(None) })
+}
+
+/// The other parts of a node beside its member.
+struct Node {
+    log: Log,
+    fleet: bool,
+    beside: tokio::sync::Mutex<Option<Beside>>,
+}
+
+impl serve::Companion for Node {
+    fn bound(&self, config: &EtcdConfig) {
+        greet(config);
+    }
+
+    async fn ready(&self, member: &store::Member) {
+        if self.fleet {
+            match Beside::start(Arc::new(member.clone()), &self.log).await {
+                Ok(fleetd) => {
+                    print_line(&format!("\nUnits run here: {} fleetctl list-machines", program()));
+                    *self.beside.lock().await = Some(fleetd);
+                }
+                Err(refusal) => print_line(&format!("\nNo units run here: {}", refusal.message)),
+            }
+        }
+        print_line("\nReady. Stop with Ctrl-C.");
+    }
+
+    async fn ending(&self) {
+        if let Some(fleetd) = self.beside.lock().await.take() {
+            fleetd.stop().await;
+        }
+    }
+}
+
+/// As it was started, so that printed commands work as they stand.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "orlop".to_string())
 }
 
 /// The data folder by the XDG rules: a relative XDG_DATA_HOME does not count.
@@ -89,8 +131,7 @@ fn configure(cli: &Cli, data_dir: PathBuf) -> Result<EtcdConfig, Refusal> {
 }
 
 fn greet(config: &EtcdConfig) {
-    // As it was started, so that the commands work as they stand.
-    let program = std::env::args().next().unwrap_or_else(|| "orlop".to_string());
+    let program = program();
     let endpoint = config.listen_client[0].address();
     let data_dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
     print_line(&format!(

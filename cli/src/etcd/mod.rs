@@ -79,5 +79,5 @@ fn start(args: &[String], settings: &Settings) -> Result<(), Refusal> {
             serde_json::json!({ "environment-variable": variable }),
         );
     }
-    serve::run(config, &log, |_, _| {})
+    serve::run(config, &log, serve::Alone)
 }

@@ -27,31 +27,43 @@ const NOTES_POLL: Duration = Duration::from_millis(200);
 /// Longest wait for a member to come to rest when it stops.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
-/// How far a start has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+/// What runs beside a member in its process, and is told how far the member is.
+pub trait Companion {
     /// The client port is taken; the data folder is opened next.
-    Bound,
+    fn bound(&self, _config: &EtcdConfig) {}
+
     /// Clients are served.
-    Ready,
+    fn ready(&self, _member: &Member) -> impl Future<Output = ()> {
+        async {}
+    }
+
+    /// The member is about to stop, and still answers.
+    fn ending(&self) -> impl Future<Output = ()> {
+        async {}
+    }
 }
 
-/// Runs the member to its end. `reached` is told of each stage of the start.
-pub fn run(config: EtcdConfig, log: &Log, reached: impl Fn(&EtcdConfig, Stage)) -> Result<(), Refusal> {
+/// Nothing runs beside it.
+pub struct Alone;
+
+impl Companion for Alone {}
+
+/// Runs the member to its end.
+pub fn run(config: EtcdConfig, log: &Log, companion: impl Companion) -> Result<(), Refusal> {
     log.end_on_panic();
     io_real::process::use_small_pages();
     let runtime = io_real::process::runtime_builder()
         .enable_all()
         .build()
         .map_err(|error| Refusal::start(format!("cannot start threads: {error}")))?;
-    runtime.block_on(serve(config, log, reached))
+    runtime.block_on(serve(config, log, companion))
 }
 
-async fn serve(config: EtcdConfig, log: &Log, reached: impl Fn(&EtcdConfig, Stage)) -> Result<(), Refusal> {
+async fn serve(config: EtcdConfig, log: &Log, companion: impl Companion) -> Result<(), Refusal> {
     let mut signals = Signals::new()?;
     describe(&config, log);
     let listeners = bind(&config.listen_client).await?;
-    reached(&config, Stage::Bound);
+    companion.bound(&config);
     let member = start(&config).await?;
     tokio::spawn(log_notes(log.clone(), member.clone()));
     log.info("serving peer traffic", json!({ "address": config.member.listen_peer }));
@@ -70,13 +82,14 @@ async fn serve(config: EtcdConfig, log: &Log, reached: impl Fn(&EtcdConfig, Stag
         tokio::spawn(server::serve(listeners, Arc::new(member.clone()), config.serve.clone(), shutdown));
     log.info("ready to serve client requests", json!({}));
     notify_ready();
-    reached(&config, Stage::Ready);
+    companion.ready(&member).await;
     let name = tokio::select! {
         name = signals.next() => name,
         fatal = member.fatal() => end_at_once(log, &member, fatal),
     };
-    drop(stopping);
     let ending = async {
+        companion.ending().await;
+        drop(stopping);
         // The server ends by itself within its grace; a panic in it has already ended the process.
         let _ = serving.await;
     };

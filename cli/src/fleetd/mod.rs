@@ -11,6 +11,8 @@ mod serve;
 #[cfg(test)]
 mod tests;
 
+pub use serve::Beside;
+
 use crate::etcd::Refusal;
 use crate::log::Log;
 use config::FleetdConfig;

@@ -7,6 +7,7 @@
 
 use super::config::FleetdConfig;
 use super::machine;
+use super::options::{CommandLine, Settings};
 use super::parts::{Front, Identity, Parts};
 use crate::etcd::Refusal;
 use crate::log::Log;
@@ -48,6 +49,51 @@ impl From<EdgeError> for Refusal {
     }
 }
 
+/// A fleetd in a process that has a store of its own: no signals, no reload, no TCP.
+pub struct Beside {
+    front: Arc<Front>,
+    stop: tokio::sync::oneshot::Sender<()>,
+    serving: tokio::task::JoinHandle<()>,
+    watching: tokio::task::JoinHandle<()>,
+    _lock: std::fs::File,
+}
+
+impl Beside {
+    /// Starts it with the defaults of every option, over this store.
+    pub async fn start(kv: Arc<dyn Kv>, log: &Log) -> Result<Beside, Refusal> {
+        let settings = Settings::assemble("", &[], &CommandLine::default())?;
+        let config = FleetdConfig::new(&settings)?;
+        let lock = machine::lock(&config.state_directory)?;
+        let id = machine::id(&config.machine_id_file)?;
+        let identity = Identity { id, instance: machine::instance(&config.state_directory)? };
+        let listener = Listener::unix(&config.api.socket)?;
+        let io = io_real::ports::io(&config.state_directory);
+        let parts = Parts::start(&config, &identity, io, kv, None).await?;
+        let front = Arc::new(Front::new(parts));
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let shutdown = async { drop(stopped.await) };
+        let options = edge(&front, None, None);
+        let serving = tokio::spawn(serve(vec![listener], front.clone(), options, shutdown));
+        let watching = tokio::spawn(watch_status(log.clone(), front.clone()));
+        Ok(Beside { front, stop, serving, watching, _lock: lock })
+    }
+
+    /// Ends it; units run on.
+    pub async fn stop(self) {
+        drop(self.stop);
+        self.front.stop().await;
+        // The server ends by itself within its grace; a panic in it has already ended the process.
+        let _ = self.serving.await;
+        self.watching.abort();
+    }
+}
+
+fn edge(front: &Arc<Front>, tokens: Option<Tokens>, tls: Option<TlsServer>) -> Options {
+    let front = front.clone();
+    let figures = Figures::new(Arc::new(move || front.parts().figures()));
+    Options { version: env!("CARGO_PKG_VERSION").into(), tokens, tls, figures, grace: GRACE }
+}
+
 /// A fleetd that runs.
 struct Daemon<'a> {
     config: FleetdConfig,
@@ -80,7 +126,8 @@ impl Daemon<'_> {
         let watching = tokio::spawn(watch_status(self.log.clone(), self.front.clone()));
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
         let shutdown = async { drop(stopped.await) };
-        let serving = tokio::spawn(serve(listeners, self.front.clone(), self.edge(), shutdown));
+        let options = edge(&self.front, self.tokens.clone(), self.tls.clone());
+        let serving = tokio::spawn(serve(listeners, self.front.clone(), options, shutdown));
         crate::etcd::serve::notify_ready();
         let name = loop {
             match signals.next().await {
@@ -104,17 +151,6 @@ impl Daemon<'_> {
         watching.abort();
         self.log.info("fleetd has ended", json!({}));
         Ok(())
-    }
-
-    fn edge(&self) -> Options {
-        let front = self.front.clone();
-        Options {
-            version: env!("CARGO_PKG_VERSION").into(),
-            tokens: self.tokens.clone(),
-            tls: self.tls.clone(),
-            figures: Figures::new(Arc::new(move || front.parts().figures())),
-            grace: GRACE,
-        }
     }
 
     async fn reload(&mut self) {
