@@ -44,6 +44,7 @@ impl Orders {
 
     /// They were read; which round of watching begins.
     pub(super) fn read(&mut self, term: u64) -> u64 {
+        assert!(term > 0, "orders are read under a lease");
         (self.known, self.term) = (true, term);
         self.round += 1;
         self.round
@@ -174,6 +175,7 @@ impl Mind {
 
     pub(super) fn looked(&mut self, result: Result<Seen, Fault>, now: Duration) {
         let again = self.look.stage == LookStage::Again;
+        assert!(matches!(self.look.stage, LookStage::Asking | LookStage::Again), "looked without asking");
         self.look.tried = true;
         let Ok(Seen { files, states }) = result else {
             (self.look.stage, self.look.retry) = (LookStage::Wanted, now + RETRY_FIRST);
@@ -221,6 +223,7 @@ impl Mind {
     }
 
     pub(super) fn seen(&mut self, result: Result<BTreeMap<String, SystemdState>, Fault>, now: Duration) {
+        assert!(self.seeing.asking, "states came that nobody has asked for");
         self.seeing.asking = false;
         match result {
             Ok(states) => self.take_states(states, now),
@@ -267,6 +270,7 @@ impl Mind {
     }
 
     pub(super) fn reloaded(&mut self, result: Result<(), Fault>, now: Duration) {
+        assert!(self.reload.asking, "a reload has ended that was not begun");
         self.reload.asking = false;
         for unit in self.units.values_mut().filter(|unit| unit.reading) {
             unit.reading = false;
@@ -293,6 +297,7 @@ impl Mind {
             self.reporting.since = None;
             return;
         }
+        assert!(reports.len() <= REPORT_BATCH, "{} reports are more than a batch", reports.len());
         self.reporting.since.get_or_insert(now);
         if self.reporting.due().is_some_and(|due| due <= now) {
             self.reporting.asking = Some(reports.iter().map(|(name, _)| name.clone()).collect());
@@ -308,6 +313,7 @@ impl Mind {
         result: Result<Vec<UnitName>, Fault>,
         now: Duration,
     ) {
+        assert!(self.reporting.asking.is_some(), "one batch of reports at a time");
         self.reporting.asking = None;
         let lost = match result {
             Ok(lost) if self.tenure.lease() == Some(lease) => lost,

@@ -169,6 +169,7 @@ impl Ports {
         from: Option<i64>,
         ttl: Duration,
     ) -> Stored<(Granted, Vec<UnitName>)> {
+        // Before the request: the store counts from when it has it.
         let (presence, sent) = (self.presence(), self.clock.now());
         let (lease, granted) = self.registry.grant(seconds(ttl)).await?;
         let granted = Granted { lease, ttl: Duration::from_secs(granted.max(1) as u64), sent };

@@ -176,8 +176,8 @@ impl Mind {
     }
 
     fn advance(&mut self, stage: Stage) {
-        if let Some(leaving) = &mut self.leaving {
-            leaving.stage = stage;
-        }
+        let leaving = self.leaving.as_mut().expect("only an ending goes on");
+        assert!(leaving.stage != Stage::Over, "an ending that is over goes on to {stage:?}");
+        leaving.stage = stage;
     }
 }

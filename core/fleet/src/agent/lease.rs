@@ -48,6 +48,8 @@ impl Mind {
 
     /// Gets a lease and puts under it what there is to tell.
     pub(super) fn register(&mut self, from: Option<i64>, ttl: Duration) {
+        assert!(from != Some(0), "lease 0 means no lease");
+        assert!(self.look.was_tried(), "a machine that shows itself has looked at itself");
         let here = self.units.iter().filter(|(_, unit)| unit.file.is_some() || unit.actual().reported);
         let reports: Reports = here.map(|(name, unit)| (name.clone(), unit.report())).collect();
         self.ask(Pending::Register(reports.clone()), Call::Register { reports, from, ttl });
@@ -116,6 +118,7 @@ impl Mind {
         }
         self.units.values_mut().for_each(Unit::guess);
         let round = self.orders.read(term);
+        assert!(revision > 0, "a store that was read has a revision");
         self.tell(Call::Watch { from: revision + 1, round });
     }
 }

@@ -175,7 +175,8 @@ impl Mind {
     pub(super) fn ask(&mut self, pending: Pending, call: Call) -> CallId {
         let id = self.next_id;
         self.next_id += 1;
-        self.pending.insert(id, pending);
+        let before = self.pending.insert(id, pending);
+        assert!(before.is_none(), "two calls have the id {id}");
         self.out.push((id, call));
         id
     }

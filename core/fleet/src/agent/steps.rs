@@ -116,6 +116,10 @@ impl Mind {
 
     fn begin_claims(&mut self, claims: Claims) {
         let Some(lease) = self.tenure.lease().filter(|_| !claims.is_empty()) else { return };
+        assert!(
+            self.orders.is_of(self.tenure.term()),
+            "claimed by orders that were read under another lease"
+        );
         let pending = Pending::Claim { lease, claims: claims.clone() };
         let names: Vec<UnitName> = claims.iter().map(|(name, ..)| name.clone()).collect();
         let id = self.ask(pending, Call::Claim { lease, claims });
@@ -145,6 +149,12 @@ impl Mind {
         let going_down = self.is_purging();
         let unit = &self.units[name];
         let order = unit.order.as_ref().map(|(order, _)| order.clone());
+        if matches!(step, Step::Install | Step::Start) {
+            assert!(unit.written.is_some(), "{name} is to {} without a claim", step.as_str());
+        }
+        if step == Step::Uninstall {
+            assert_eq!(unit.activity(), Activity::AtRest, "{name} is to be uninstalled under its processes");
+        }
         let call = match (step, &order) {
             (Step::Install, _) => {
                 let text = unit.order_text().expect("nothing is installed without a text");
@@ -327,6 +337,7 @@ impl Unit {
     }
 
     fn was_started(&mut self, job: &Job, result: JobResult, now: Duration) {
+        assert!(job.order.is_some(), "what is started was ordered");
         self.look_again();
         if result == JobResult::Dependency {
             // It was not even tried: what it requires may come yet.

@@ -221,6 +221,7 @@ impl Unit {
 
     /// A report was written.
     pub fn told(&mut self, now: Duration) {
+        assert!(self.written.is_some(), "told of without a report");
         let (since, count) = self.tellings;
         self.tellings = if now >= since + TELLING_PERIOD { (now, 1) } else { (since, count + 1) };
     }
@@ -240,6 +241,7 @@ impl Unit {
         let same = self.trouble.as_ref().filter(|trouble| trouble.step == step);
         let before = same.map_or(0, |trouble| trouble.times);
         let pause = RETRY_FIRST.saturating_mul(1 << before.min(16)).min(RETRY_MOST);
+        assert!((RETRY_FIRST..=RETRY_MOST).contains(&pause), "a pause of {pause:?}");
         self.trouble = Some(Trouble { step, error, times: before + 1, since: now, until: now + pause });
     }
 
