@@ -6,7 +6,3 @@ mod placing;
 mod replacing;
 mod scale;
 mod trouble;
-
-#[allow(dead_code)]
-#[path = "../agent/tests/room.rs"]
-mod room;

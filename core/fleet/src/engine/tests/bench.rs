@@ -1,6 +1,6 @@
 //! A cluster without systemd: a store, engines, and machines whose agents are a few lines.
 
-use super::room::{Process, Room};
+use crate::agent::tests::room::{Process, Room};
 use crate::engine::{Engine, EngineConfig};
 use crate::model::{DesiredState, MachineId, Order, Report, SystemdState};
 use crate::registry::*;
