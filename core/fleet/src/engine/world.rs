@@ -58,11 +58,10 @@ enum Timer {
 }
 
 impl World {
-    /// From everything as it was read. Of the world before, if this is a load in the middle of a tenure, it keeps since when
-    /// machines are away, how far replacements are, and what is under way.
+    /// From everything as it was read. Of the world before, if this is a load in the middle of a tenure, it keeps how far
+    /// replacements are and what is under way, but not since when machines are away: they may have been back meanwhile.
     pub(super) fn new(view: Snapshot, before: Option<World>, now: Duration) -> World {
-        let (lost, groups, writes) =
-            before.map(|world| (world.lost, world.groups, world.writes)).unwrap_or_default();
+        let (groups, writes) = before.map(|world| (world.groups, world.writes)).unwrap_or_default();
         let mut at: BTreeMap<MachineId, BTreeSet<UnitName>> = BTreeMap::new();
         let mut marked = Marked::default();
         let targets = view.jobs.iter().filter_map(|(unit, job)| Some((unit, &job.target.as_ref()?.value)));
@@ -86,7 +85,7 @@ impl World {
                 .collect(),
             texts,
             at,
-            lost,
+            lost: Lost::new(),
             unread: BTreeSet::new(),
             marked,
             timers: BTreeSet::new(),
@@ -132,8 +131,14 @@ impl World {
                     *since = now;
                 }
             }
-            Event::Presence { machine, .. }
-            | Event::Metadata { machine, .. }
+            Event::Presence { machine, presence, .. } => {
+                // It may have come and gone between two turns: what counts is the last time that it went.
+                if presence.is_none() {
+                    self.lost.insert(machine.clone(), now);
+                }
+                self.marked.machines.insert(machine.clone());
+            }
+            Event::Metadata { machine, .. }
             | Event::Admission { machine, .. }
             | Event::Gone { machine, .. } => drop(self.marked.machines.insert(machine.clone())),
             Event::Text { hash, text } => {

@@ -116,3 +116,14 @@ fn a_destroyed_unit_is_held_too() {
     bench.arrive("a");
     assert_eq!(is_at_after(&mut bench, SECOND), ["a"]);
 }
+
+#[test]
+fn the_grace_counts_from_the_last_time_the_machine_went() {
+    let (mut bench, _running) = with("stop");
+    bench.lose("a");
+    bench.run(9 * SECOND);
+    bench.arrive("a");
+    bench.lose("a");
+    assert_eq!(is_at_after(&mut bench, 10 * SECOND), [""; 0]);
+    assert_eq!(is_at_after(&mut bench, 2 * SECOND), ["b"]);
+}

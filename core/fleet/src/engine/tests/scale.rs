@@ -1,3 +1,6 @@
+//! The engine's own work at the size that fleet could not reach.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // It measures work done, outside of any world.
+
 use super::bench::*;
 use crate::engine::world::World;
 use crate::registry::{Fence, Steps, Written};
