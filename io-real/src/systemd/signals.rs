@@ -76,9 +76,10 @@ impl<'a> Signals<'a> {
 
     fn name_owner_changed(&self, message: &Message) -> zbus::Result<Heard> {
         let body = message.body();
-        let (name, _old, _new): (&str, &str, &str) = body.deserialize()?;
-        if name == SYSTEMD {
-            return Ok(Heard::Lost("systemd left the bus, or came back to it".to_string()));
+        let (name, _old, new): (&str, &str, &str) = body.deserialize()?;
+        // That it came may be told after we already asked who it is.
+        if name == SYSTEMD && new != self.owner {
+            return Ok(Heard::Lost("systemd left the bus".to_string()));
         }
         Ok(Heard::Fine)
     }
