@@ -34,6 +34,25 @@ fn the_store_alone_is_enough_to_say_what_is_wanted() {
     let ran = run(&["start", "--block-attempts=1", "a.service", "--output=json"]);
     assert_eq!((ran.code, ran.out.as_str()), (0, ""), "the wish stands already: {ran:?}");
     assert_eq!(run(&["list-units", "--output=json"]).out, "[]\n");
+    let ran = run(&["plan", "a"]);
+    assert!(
+        ran.code == 1 && ran.out.starts_with("a.service would be nowhere: "),
+        "no machine is there: {ran:?}"
+    );
+    assert!(run(&["plan", "--destroy", "a"]).out.contains("Nothing would change."), "it is on no machine");
+    let ran = run(&["why", "a"]);
+    assert!(ran.code == 0 && ran.out.contains("machine"), "{ran:?}");
+    let ran = run(&["why", "a", "--output", "json"]);
+    let why: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
+    assert_eq!(why["unit"], "a.service");
+    let ran = run(&["rebalance", "--dry-run"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "Nothing to move.\n"));
+    let ran = run(&["rollout", "a"]);
+    assert!(ran.code == 0 && ran.out.starts_with("a.service: 0 of 0 "), "{ran:?}");
+    let ran = run(&["restart", "a", "--no-block"]);
+    assert!(ran.code == 1 && ran.err.contains("in state inactive"), "{ran:?}");
+    let ran = run(&["declare-gone", "--yes", "0123456789abcdef0123456789abcdef"]);
+    assert!(ran.code == 0 && ran.out.contains("declared gone"), "{ran:?}");
     let ran = run(&["status", "a"]);
     assert!(ran.code == 1 && ran.err.contains("does not appear to be loaded"), "{ran:?}");
     let ran = run(&["destroy", "*"]);
