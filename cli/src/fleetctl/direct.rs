@@ -31,7 +31,7 @@ pub async fn transport(line: &Line<'_>) -> Result<Arc<dyn Transport>, Failure> {
     } else {
         &written
     };
-    if line.text("tunnel") != "" {
+    if !line.text("tunnel").is_empty() {
         return Err(Failure::usage("--driver etcd does not go through --tunnel: use --driver API with it"));
     }
     let options = Options { command_timeout: Some(line.seconds("request-timeout")?), ..Options::default() };
@@ -59,7 +59,6 @@ impl Transport for Direct {
                 query: query.to_string(),
                 content_types,
                 body: request.body.clone().unwrap_or_default(),
-                ..Request::default()
             };
             let response = self.api.handle(request).await;
             let headers =

@@ -36,8 +36,11 @@ pub fn expand(arguments: &[String]) -> Result<Vec<String>, Failure> {
     Ok(expanded)
 }
 
+/// What stands before a range, the range, and what stands behind it.
+type Range<'a> = (&'a str, std::ops::RangeInclusive<u64>, &'a str);
+
 /// The range in an argument, with what stands before and behind it.
-fn range(argument: &str) -> Result<Option<(&str, std::ops::RangeInclusive<u64>, &str)>, Failure> {
+fn range(argument: &str) -> Result<Option<Range<'_>>, Failure> {
     let Some((before, rest)) = argument.split_once('{') else { return Ok(None) };
     let wrong = |why: &str| Failure::usage(format!("{argument:?}: {why}; a range is written {{1..3}}"));
     let (inside, after) = rest.split_once('}').ok_or_else(|| wrong("the brace is not closed"))?;
