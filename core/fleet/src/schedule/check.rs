@@ -83,7 +83,7 @@ fn keep_company(view: &mut View, machine: MachineIx, pass: &mut Pass) -> bool {
     let lonely =
         staying(view, machine).into_iter().find_map(|unit| Some((unit, view.lacks_company(unit, machine)?)));
     let Some((unit, pattern)) = lonely else { return false };
-    if let Some(leader) = comer(view, unit, pattern, machine) {
+    if let Some(leader) = comer(view, unit, pattern, machine).filter(|leader| !pass.is_restless(*leader)) {
         let reason = format!("{} is there and must be beside it", view.units.at(unit).name);
         pass.give(view, leader, machine, reason);
     } else {

@@ -16,13 +16,18 @@ use super::view::View;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
+/// A pass that takes so many turns for each machine and unit goes in a circle; a real one takes one or two.
+const TURNS: usize = 64;
+
 /// Decides all that can be decided. Nothing to look at, nothing done.
 pub(super) fn decide(view: &mut View) -> Vec<Decision> {
     if view.dirty.is_clean() {
         return Vec::new();
     }
     let mut pass = Pass::default();
-    loop {
+    let most = TURNS * (view.machines.count() + view.units.by_name.len() + 1);
+    for turn in 0.. {
+        assert!(turn < most, "a pass comes to rest, and not after {most} turns");
         if let Some(machine) = view.dirty.checks.pop_first() {
             check::check(view, machine, &mut pass);
         } else if !view.dirty.globals.is_empty() || !view.dirty.fills.is_empty() {
@@ -88,7 +93,7 @@ fn place_free(view: &mut View, pass: &mut Pass) {
     });
     for unit in units {
         // It may have been placed with its group.
-        if view.units.at(unit).is_free() && !place(view, unit, pass) {
+        if view.units.at(unit).is_free() && (pass.is_restless(unit) || !place(view, unit, pass)) {
             view.dirty.stuck.insert(unit);
         }
     }

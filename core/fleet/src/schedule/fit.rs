@@ -47,7 +47,7 @@ impl View {
         if let Some(obstacle) = self.misfit(unit, machine) {
             return Some(obstacle);
         }
-        if let Some(pattern) = self.lacks_company(unit, machine) {
+        if let Some(pattern) = self.would_lack_company(&[unit], machine) {
             return Some(Obstacle::MachineOf(pattern));
         }
         let others = || there.occupants.iter().filter(|(other, _)| !without.contains(other));
@@ -85,6 +85,26 @@ impl View {
             let own = u32::from(stays && slot.matched_by.binary_search(pattern).is_ok());
             self.patterns.at(*pattern).staying.count(machine.0) == own
         })
+    }
+
+    /// The first MachineOf pattern of these units, none of which is there yet, that would be unmet if they came together and what they
+    /// replace went: a unit cannot both replace another and be its company.
+    pub fn would_lack_company(&self, units: &[UnitIx], machine: MachineIx) -> Option<PatternIx> {
+        let replaced: Vec<UnitIx> =
+            units.iter().flat_map(|unit| self.replaced_there(*unit, machine)).collect();
+        let there = self.machines.at(machine).occupants.iter();
+        let staying: Vec<UnitIx> = there
+            .filter(|(other, at)| at.stays && !replaced.contains(other))
+            .map(|(other, _)| *other)
+            .collect();
+        let wishes = units.iter().filter_map(|unit| Some((*unit, self.units.at(*unit).wish.as_ref()?)));
+        let mut patterns =
+            wishes.flat_map(|(unit, wish)| wish.machine_of.iter().map(move |pattern| (unit, *pattern)));
+        let unmet = patterns.find(|(unit, pattern)| {
+            let mut company = staying.iter().chain(units).filter(|other| *other != unit);
+            !company.any(|other| self.units.means(&[*pattern], *other))
+        });
+        unmet.map(|(_, pattern)| pattern)
     }
 
     /// Which resource the machine has too little of, counting `spare` as free.

@@ -69,6 +69,7 @@ impl View {
                 group.set.keep(self.patterns.at(pattern).staying.machines());
             }
         }
+        group.keep_viable(self);
         Ok(group)
     }
 
@@ -98,11 +99,15 @@ impl View {
         let mut larger = group.clone();
         larger.add(self, follower, self.candidates(follower));
         let wish = self.units.at(follower).wish.as_ref()?;
+        // A free follower goes at once; a member that is still leaving elsewhere is no company for it yet.
+        let mut company = group.members.clone();
+        company.retain(|member| !self.units.at(follower).is_free() || self.units.at(*member).is_free());
         for pattern in &wish.machine_of {
-            if !self.is_met_by(&group.members, follower, *pattern) {
+            if !self.is_met_by(&company, follower, *pattern) {
                 larger.set.keep(self.patterns.at(*pattern).staying.machines());
             }
         }
+        larger.keep_viable(self);
         let has_room = |at| self.machines.at(MachineIx(at)).has_room(larger.demand, Resources::default());
         let fits = larger.set.iter().any(has_room);
         fits.then_some(larger)
@@ -127,6 +132,18 @@ impl View {
 }
 
 impl Group {
+    /// Leaves out machines on which a member would drive away what another must be beside.
+    fn keep_viable(&mut self, view: &View) {
+        let wishes = || self.members.iter().filter_map(|unit| view.units.at(*unit).wish.as_ref());
+        if wishes().all(|wish| wish.replaces.is_empty()) || wishes().all(|wish| wish.machine_of.is_empty()) {
+            return;
+        }
+        for machine in self.set.clone().iter() {
+            let viable = view.would_lack_company(&self.members, MachineIx(machine)).is_none();
+            self.set.set(machine, viable);
+        }
+    }
+
     fn add(&mut self, view: &View, unit: UnitIx, candidates: Bits) {
         let demand = view.units.at(unit).demand();
         self.members.push(unit);

@@ -8,6 +8,9 @@ use crate::model::{DesiredState, MachineId};
 use crate::unit::UnitName;
 use std::collections::BTreeMap;
 
+/// How often a unit is given and taken back in one pass before it waits for something else to change.
+const TRIES: usize = 3;
+
 /// What was decided so far.
 #[derive(Debug, Default)]
 pub(super) struct Pass {
@@ -15,6 +18,8 @@ pub(super) struct Pass {
     /// In the order in which they were decided; their states are read at the end, when the gates are known.
     given: Vec<(UnitIx, MachineIx, String)>,
     set: BTreeMap<(UnitIx, MachineIx), String>,
+    /// How often a unit was given and taken back in this pass.
+    undone: BTreeMap<UnitIx, usize>,
 }
 
 impl Pass {
@@ -22,6 +27,7 @@ impl Pass {
     pub fn take(&mut self, view: &mut View, unit: UnitIx, machine: MachineIx, reason: String) {
         if let Some(index) = self.given.iter().position(|given| (given.0, given.1) == (unit, machine)) {
             self.given.remove(index);
+            *self.undone.entry(unit).or_default() += 1;
             return undo(view, unit, machine);
         }
         let slot = view.units.at_mut(unit);
@@ -38,6 +44,12 @@ impl Pass {
         view.note_gates(unit);
         let machine = view.machines.at(machine).id.clone();
         self.taken.push(Decision::Unassign { unit: unit_name, machine, reason });
+    }
+
+    /// Whether the unit was given and taken back too often in this pass to be given once more: units that drive each other
+    /// around in circles come to rest so.
+    pub fn is_restless(&self, unit: UnitIx) -> bool {
+        self.undone.get(&unit).is_some_and(|times| *times >= TRIES)
     }
 
     /// Gives a unit to a machine that can take it: loaded for now; the gates say what more. What it replaces there is taken.
@@ -71,11 +83,9 @@ impl Pass {
         reason: String,
     ) {
         let slot = view.units.at_mut(unit);
-        if let Some(copy) = slot.copies.get_mut(&machine) {
-            *copy = state;
-        }
-        if slot.spot.machine() == Some(machine) {
-            slot.spot = Spot::On(machine, state);
+        match slot.spot {
+            Spot::On(at, _) if at == machine => slot.spot = Spot::On(machine, state),
+            _ => *slot.copies.get_mut(&machine).expect("only an order can be changed") = state,
         }
         view.note_gates(unit);
         self.set.insert((unit, machine), reason);

@@ -61,6 +61,8 @@ pub(super) struct Pattern {
     pub units: BTreeSet<UnitIx>,
     /// The units that must be (MachineOf) where one that it matches is.
     pub followers: BTreeSet<UnitIx>,
+    /// The units that take the machine of what it matches.
+    pub replacers: BTreeSet<UnitIx>,
     /// Where units that it matches are, leaving ones included.
     pub here: Tally,
     /// Where units that it matches are and stay.
@@ -102,6 +104,11 @@ impl Patterns {
         self.slots.at_mut(pattern.0)
     }
 
+    /// All patterns.
+    pub fn iter(&self) -> impl Iterator<Item = &Pattern> {
+        self.by_text.values().map(|pattern| self.at(*pattern))
+    }
+
     /// All patterns that mean this unit, ascending.
     pub fn matching(&self, name: &str) -> Vec<PatternIx> {
         let mut found = Vec::new();
@@ -140,7 +147,8 @@ impl Patterns {
             return None;
         }
         let slot = self.slots.remove(pattern.0);
-        assert!(slot.followers.is_empty() && slot.conflicting.is_empty() && slot.replacing.is_empty());
+        assert!(slot.followers.is_empty() && slot.replacers.is_empty());
+        assert!(slot.conflicting.is_empty() && slot.replacing.is_empty());
         self.by_text.remove(&slot.text);
         let same = self
             .by_beginning

@@ -91,14 +91,16 @@ impl View {
         if same_rules {
             self.units.at_mut(unit).wish.as_mut().expect("it was just seen").job = job;
         } else {
-            let is_new = before.is_none();
+            let is_changed = before.is_some();
             self.replace_wish(unit, Some(job));
-            self.dirty.changed.insert(unit);
-            self.dirty.retry |= !is_new;
+            if is_changed {
+                self.dirty.changed.insert(unit);
+                self.dirty.retry = true;
+            }
         }
         self.list_global(unit);
         self.note_unit(unit);
-        self.wake_followers(unit);
+        self.wake_attached(unit);
     }
 
     /// A unit was destroyed.
@@ -186,6 +188,7 @@ impl View {
             machines.iter().for_each(|machine| self.vacate(unit, *machine));
             self.units.at_mut(unit).done = done;
             machines.iter().for_each(|machine| self.refresh(unit, *machine));
+            self.dirty.fills.extend(machines);
             self.dirty.retry |= done;
             self.note_unit_free(unit);
             self.note_gates(unit);
@@ -245,14 +248,27 @@ impl View {
     fn replace_wish(&mut self, unit: UnitIx, job: Option<Job>) {
         let machines = self.units.at(unit).machines();
         machines.iter().for_each(|machine| self.vacate(unit, *machine));
+        let mut replaces = job.as_ref().is_some_and(|job| !job.requirements.replaces.is_empty());
         if let Some(old) = self.units.at_mut(unit).wish.take() {
+            replaces |= !old.replaces.is_empty();
             self.undeclare(unit, &old);
+        }
+        if replaces {
+            self.note_replacing();
         }
         if let Some(job) = job {
             let wish = self.declare(unit, job);
             self.units.at_mut(unit).wish = Some(wish);
         }
         machines.iter().for_each(|machine| self.refresh(unit, *machine));
+        self.dirty.fills.extend(machines);
+    }
+
+    /// Who replaces whom depends on circles, which one unit's change may open or close anywhere.
+    fn note_replacing(&mut self) {
+        let machines = self.patterns.iter().flat_map(|pattern| pattern.replacing.machines().iter());
+        self.dirty.checks.extend(machines.map(MachineIx));
+        self.dirty.retry = true;
     }
 
     fn declare(&mut self, unit: UnitIx, job: Job) -> Wish {
@@ -278,6 +294,9 @@ impl View {
         for pattern in &wish.machine_of {
             self.patterns.at_mut(*pattern).followers.insert(unit);
         }
+        for pattern in &wish.replaces {
+            self.patterns.at_mut(*pattern).replacers.insert(unit);
+        }
         for name in needed(&requirements) {
             self.units.dependents.entry(name.clone()).or_default().insert(unit);
         }
@@ -295,6 +314,9 @@ impl View {
         }
         for pattern in &wish.machine_of {
             self.patterns.at_mut(*pattern).followers.remove(&unit);
+        }
+        for pattern in &wish.replaces {
+            self.patterns.at_mut(*pattern).replacers.remove(&unit);
         }
         let soft = wish.prefer_of.iter().chain(&wish.avoid_of).map(|(pattern, _)| pattern);
         for pattern in wish.machine_of.iter().chain(&wish.conflicts).chain(&wish.replaces).chain(soft) {
@@ -363,9 +385,13 @@ impl View {
             self.dirty.fills.insert(machine);
         }
         if stays == Some(true) {
-            self.wake_followers(unit);
-        } else if there == Some(true) && self.has_followers(unit) {
-            self.dirty.checks.insert(machine);
+            self.wake_attached(unit);
+        } else if there == Some(true) {
+            if self.has_followers(unit) {
+                self.dirty.checks.insert(machine);
+            }
+            self.dirty.retry |=
+                self.units.at(unit).wish.as_ref().is_some_and(|wish| !wish.replaces.is_empty());
         }
     }
 
@@ -438,12 +464,13 @@ impl View {
         }
     }
 
-    /// Has the free units that must be beside this one looked at again.
-    fn wake_followers(&mut self, unit: UnitIx) {
+    /// Has the free units that must be beside this one, or may take its place, looked at again.
+    fn wake_attached(&mut self, unit: UnitIx) {
         for pattern in &self.units.at(unit).matched_by {
-            for follower in &self.patterns.at(*pattern).followers {
-                if self.dirty.stuck.remove(follower) {
-                    self.dirty.free.insert(*follower);
+            let pattern = self.patterns.at(*pattern);
+            for attached in pattern.followers.union(&pattern.replacers) {
+                if self.dirty.stuck.remove(attached) {
+                    self.dirty.free.insert(*attached);
                 }
             }
         }
