@@ -150,3 +150,29 @@ fn a_unit_is_started_read_from_afar_and_outlives_its_fleetd() {
     fleet.until("it is stopped", || fleet.pid(here, "hello.service") == "0");
     assert_eq!(fleet.fleetctl(here, &["list-unit-files", "--no-legend"]).trim(), "");
 }
+
+#[test]
+fn a_node_for_development_runs_units_beside_its_store() {
+    if Hosts::skip() {
+        return;
+    }
+    let files = vec![(PathBuf::from(env!("CARGO_BIN_EXE_orlop")), PathBuf::from(PROGRAM))];
+    let fleet = Fleet(Hosts::up(1, &HostsOptions { files, ..HostsOptions::default() }).expect("a host"));
+    fs::write(fleet.0.path(0, "/opt/hello.service"), UNIT).expect("a unit");
+    let node = [
+        "systemd-run",
+        "--unit=node",
+        "--property=Type=notify",
+        PROGRAM,
+        "node",
+        "--dev",
+        "--data-dir=/run/node",
+    ];
+    fleet.run(0, &node);
+    fleet.until("the API answers", || fleet.0.exec(0, &[PROGRAM, "fleetctl", "list-machines"]).is_ok());
+    fleet.fleetctl(0, &["start", "/opt/hello.service"]);
+    let pid = fleet.pid(0, "hello.service");
+    assert_ne!(pid, "0");
+    fleet.run(0, &["systemctl", "stop", "node"]);
+    assert_eq!(fleet.pid(0, "hello.service"), pid, "units run on when the node ends");
+}

@@ -247,12 +247,12 @@ pub fn help() -> String {
         "Usage: fleetd [--config FILE] [--OPTION=VALUE]...\n\nOptions, also as OPTION=VALUE in the file and FLEET_OPTION in the \
          environment:\n",
     );
-    text += &format!("  {:<27}{}\n", "--config", format_args!("The file [{CONFIG_FILE}]"));
+    text += &format!("  {:<29}{}\n", "--config", format_args!("The file [{CONFIG_FILE}]"));
     for option in OPTIONS {
         let default =
             if option.default.is_empty() { String::new() } else { format!(" [{}]", option.default) };
         let fate = if option.fate == Fate::Ignored { "No effect. " } else { "" };
-        text += &format!("  --{:<25}{fate}{}{default}\n", option.name, option.help);
+        text += &format!("  --{:<27}{fate}{}{default}\n", option.name, option.help);
     }
-    text + "  --version                  Print the version\n"
+    text + "  --version                    Print the version\n"
 }

@@ -205,3 +205,75 @@ async fn a_program_that_is_missing_or_fails_is_told() {
     let error = programs.journal(request).await.err().unwrap().to_string();
     assert!(error.contains("journalctl"), "{error}");
 }
+
+/// An authority and a certificate of it, both made here, for as long as the test runs. `None` without the openssl program.
+fn pki(folder: &Path) -> Option<TlsFiles> {
+    let openssl = |args: &str| {
+        let args: Vec<&str> = args.split(' ').collect();
+        let done = std::process::Command::new("openssl").args(args).current_dir(folder).output().ok()?;
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        Some(())
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
+    openssl(&format!(
+        "req -x509 {key} -keyout ca.key -out ca.pem -subj /CN=ca -addext basicConstraints=critical,CA:TRUE"
+    ))?;
+    for name in ["server", "client"] {
+        openssl(&format!(
+            "req -x509 {key} -keyout {name}.key -out {name}.pem -subj /CN={name} -CA ca.pem -CAkey ca.key \
+             -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE"
+        ))?;
+    }
+    let path = |name: &str| folder.join(name);
+    Some(TlsFiles {
+        certificate: path("server.pem"),
+        key: path("server.key"),
+        client_authority: Some(path("ca.pem")),
+    })
+}
+
+#[tokio::test]
+async fn tls_lets_in_who_has_a_certificate() {
+    use crate::fleet_client::{
+        Endpoint, HttpTransport, Options as ClientOptions, TlsFiles as ClientFiles, Transport,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let Some(files) = pki(folder.path()) else {
+        println!("skipped: there is no openssl here");
+        assert!(std::env::var_os("ORLOP_SKIP_IS_FAILURE").is_none(), "a skip is a failure here");
+        return;
+    };
+    let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = listener.address().unwrap().port();
+    let options = Options {
+        version: "1.0".into(),
+        tokens: None,
+        tls: Some(TlsServer::read(&files).unwrap()),
+        figures: Figures::new(Arc::new(Vec::new)),
+        grace: Duration::from_secs(2),
+    };
+    let _task = tokio::spawn(serve(vec![listener], Arc::new(Echo), options, std::future::pending::<()>()));
+    let ask = async |identity: bool| {
+        let path = |name: &str| identity.then(|| folder.path().join(name));
+        let tls = ClientFiles {
+            authorities: Some(folder.path().join("ca.pem")),
+            certificate: path("client.pem"),
+            key: path("client.key"),
+        };
+        let transport = HttpTransport::new(ClientOptions {
+            endpoint: Endpoint::parse(&format!("https://localhost:{port}")).unwrap(),
+            through: None,
+            tls,
+            token: None,
+            dial_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(10),
+        });
+        let request =
+            crate::fleet_client::Request { method: http::Method::GET, target: "/x".into(), body: None };
+        transport.unwrap().send(request).await.map(|answer| answer.status)
+    };
+    assert_eq!(ask(true).await, Ok(200));
+    assert!(ask(false).await.is_err(), "without a certificate nobody is let in");
+    let missing = TlsFiles { key: folder.path().join("none"), ..files };
+    assert!(TlsServer::read(&missing).err().unwrap().to_string().contains("none"));
+}
