@@ -101,7 +101,7 @@ pub async fn gone(session: &Session, line: &Line<'_>) -> Result<(), Failure> {
     }
     let path = format!("machines/{}/gone", escape(&id));
     let posted = session.client.done(Method::POST, &path, Some(json!({}))).await;
-    posted.map_err(|error| needs_orlop(session, &format!("machine {id}"), &error))?;
+    posted.map_err(|error| needs_orlop(session, "declare-gone", &error))?;
     session
         .progress(&format!("Machine {id} declared gone"), &json!({ "machineID": id, "declaredGone": true }));
     Ok(())
