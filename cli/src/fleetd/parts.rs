@@ -27,6 +27,14 @@ pub struct Identity {
     pub instance: String,
 }
 
+/// The ways out of the process, made before anything is started: what cannot work is known then.
+pub struct Ways {
+    /// The store.
+    pub kv: Arc<dyn Kv>,
+    /// This machine's systemd.
+    pub systemd: Arc<dyn Systemd>,
+}
+
 /// What runs.
 #[derive(Clone)]
 pub struct Parts {
@@ -39,16 +47,15 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Connects to systemd and starts agent, engine and API over this store.
-    pub async fn start(
+    /// Starts agent, engine and API over this store and this systemd.
+    pub fn start(
         config: &FleetdConfig,
         identity: &Identity,
+        ways: Ways,
         io: Io,
-        kv: Arc<dyn Kv>,
         tokens: Option<Tokens>,
-    ) -> Result<Parts, Refusal> {
+    ) -> Parts {
         let machine = describe(config, identity);
-        let systemd = connect(config).await?;
         let fleet = FleetConfig {
             machine: machine.clone(),
             instance: identity.instance.clone(),
@@ -57,7 +64,7 @@ impl Parts {
             engine_ttl: config.engine_ttl,
             engine: config.engine,
         };
-        let fleetd = Fleetd::start(io, kv, Some(systemd), fleet);
+        let fleetd = Fleetd::start(io, ways.kv, Some(ways.systemd), fleet);
         let peers = HttpPeers {
             authority: config.api.authority.clone(),
             identity: config.api.tls.as_ref().map(|tls| (tls.certificate.clone(), tls.key.clone())),
@@ -67,7 +74,7 @@ impl Parts {
         let api = Api::new(fleetd.registry().clone(), api)
             .with_local(Arc::new(Programs::new(config.systemd_user)))
             .with_peers(Arc::new(peers));
-        Ok(Parts { fleetd, api, machine })
+        Parts { fleetd, api, machine }
     }
 
     /// What is to be told on `/metrics`.
@@ -122,7 +129,8 @@ fn describe(config: &FleetdConfig, identity: &Identity) -> Machine {
     }
 }
 
-async fn connect(config: &FleetdConfig) -> Result<Arc<dyn Systemd>, Refusal> {
+/// Connects to systemd.
+pub async fn connect(config: &FleetdConfig) -> Result<Arc<dyn Systemd>, Refusal> {
     let directory = &config.units_directory;
     let bus = match (&config.systemd_bus, config.systemd_user) {
         (Some(address), _) => BusConfig::at(address, directory),

@@ -8,7 +8,7 @@
 use super::config::FleetdConfig;
 use super::machine;
 use super::options::{CommandLine, Settings};
-use super::parts::{Front, Identity, Parts};
+use super::parts::{Front, Identity, Parts, Ways, connect};
 use crate::etcd::Refusal;
 use crate::log::Log;
 use crate::output::print_line;
@@ -68,7 +68,8 @@ impl Beside {
         let identity = Identity { id, instance: machine::instance(&config.state_directory)? };
         let listener = Listener::unix(&config.api.socket)?;
         let io = io_real::ports::io(&config.state_directory);
-        let parts = Parts::start(&config, &identity, io, kv, None).await?;
+        let ways = Ways { kv, systemd: connect(&config).await? };
+        let parts = Parts::start(&config, &identity, ways, io, None);
         let front = Arc::new(Front::new(parts));
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let shutdown = async { drop(stopped.await) };
@@ -115,7 +116,7 @@ impl Daemon<'_> {
         let listeners = listen(&config)?;
         let tokens = config.api.tokens.as_deref().map(Tokens::read).transpose()?;
         let tls = config.api.tls.as_ref().map(TlsServer::read).transpose()?;
-        let parts = start(&config, &identity, tokens.clone()).await?;
+        let parts = start(&config, &identity, ways(&config).await?, tokens.clone());
         log.info("starting fleetd", describe(&config, &parts, &listeners));
         let front = Arc::new(Front::new(parts));
         let daemon = Daemon { config, settings, reload, log, identity, front, tokens, tls };
@@ -185,17 +186,10 @@ impl Daemon<'_> {
         if config == self.config {
             return Ok("tokens and certificates");
         }
-        // A configuration that cannot work must not take down what does: systemd and the store's client are made first.
+        // A configuration that cannot work must not take down what does, so its ways are made first.
+        let ways = ways(&config).await?;
         self.front.stop().await;
-        let parts = match start(&config, &self.identity, self.tokens.clone()).await {
-            Ok(parts) => parts,
-            Err(refusal) => {
-                let old = start(&self.config, &self.identity, self.tokens.clone()).await?;
-                self.front.replace(old);
-                return Err(refusal);
-            }
-        };
-        self.front.replace(parts);
+        self.front.replace(start(&config, &self.identity, ways, self.tokens.clone()));
         (self.config, self.settings) = (config, settings);
         Ok("agent and engine were started anew")
     }
@@ -217,8 +211,8 @@ fn listen(config: &FleetdConfig) -> Result<Vec<Listener>, Refusal> {
     Ok(listeners)
 }
 
-/// Starts agent, engine and API over the store that the configuration names.
-async fn start(config: &FleetdConfig, identity: &Identity, tokens: Option<Tokens>) -> Result<Parts, Refusal> {
+/// The ways to the store that the configuration names, and to systemd.
+async fn ways(config: &FleetdConfig) -> Result<Ways, Refusal> {
     let options = client::Options {
         dial_timeout: config.request_timeout,
         command_timeout: Some(config.request_timeout),
@@ -227,8 +221,11 @@ async fn start(config: &FleetdConfig, identity: &Identity, tokens: Option<Tokens
     let client = Client::connect(config.servers.clone(), options)
         .await
         .map_err(|error| Refusal::start(format!("etcd_servers={}: {error}", config.servers.join(","))))?;
-    let kv: Arc<dyn Kv> = Arc::new(client);
-    Parts::start(config, identity, io_real::ports::io(&config.state_directory), kv, tokens).await
+    Ok(Ways { kv: Arc::new(client), systemd: connect(config).await? })
+}
+
+fn start(config: &FleetdConfig, identity: &Identity, ways: Ways, tokens: Option<Tokens>) -> Parts {
+    Parts::start(config, identity, ways, io_real::ports::io(&config.state_directory), tokens)
 }
 
 fn describe(config: &FleetdConfig, parts: &Parts, listeners: &[Listener]) -> Value {
