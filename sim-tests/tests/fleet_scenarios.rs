@@ -125,7 +125,7 @@ fn each_once(seen: &Seen, count: u16) {
 #[test]
 fn an_engine_that_dies_in_the_middle_starts_nothing_twice() {
     for at in [2_050, 2_200, 2_400] {
-        let fault = format!("mishap crash at={at}ms for=4000ms on=engine\n");
+        let fault = format!("mishap crash at={at}ms for=1500ms on=engine\n");
         let plan = plan(10, &format!("{fault}{}", units(200, 2_000, "")));
         story(&plan, |seen| each_once(seen, 200));
     }
@@ -159,12 +159,11 @@ fn cold_start(machines: u16, count: u16) -> Duration {
     let head = "plan seed=1 members=3 clients=1 calm=120000ms end=150000ms\n";
     let text = format!("{head}fleet machines={machines}\n{}", units(count, 2_000, ""));
     let plan = FleetPlan::parse(&text).unwrap();
-    let all = plan.all_machines();
     let power_on = 100 * SECOND;
     let script = move |fleet: &Fleet| {
-        all.clone().for_each(|machine| fleet.machines.hold(machine));
-        let machines = fleet.machines.clone();
-        let on = move |_: &io_sim::World| all.for_each(|machine| machines.release(machine));
+        (1..=machines).for_each(|machine| fleet.machines.hold(machine));
+        let hosts = fleet.machines.clone();
+        let on = move |_: &io_sim::World| (1..=machines).for_each(|machine| hosts.release(machine));
         fleet.machines.world().at(power_on, on);
     };
     let began = Instant::now();
