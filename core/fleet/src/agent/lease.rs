@@ -36,13 +36,7 @@ impl Mind {
     /// What an earlier life of this agent said about its units.
     fn remember(&mut self, reports: Reports) {
         for (name, report) in reports {
-            let unit = self.units.entry(name).or_default();
-            unit.launched = unit.launched.or(Some(report.launched));
-            unit.run = unit.run.or(Some(report.run));
-            if unit.state.active.is_empty() {
-                unit.state = report.state.clone();
-            }
-            unit.written = Some(report);
+            self.units.entry(name).or_default().remember(report);
         }
     }
 

@@ -33,6 +33,8 @@ pub struct Unit {
     /// Whether the agent has started it since it was installed, and has not stopped it since. `None`: it was found, and there
     /// is no report that tells.
     pub launched: Option<bool>,
+    /// Whether that is known from an earlier life only, by whose last word it ran.
+    pub doubtful: bool,
     /// The order's `run` that was carried out last. `None`: it was found, and there is no report that tells.
     pub run: Option<u64>,
     /// The report that the store holds under the present lease.
@@ -149,9 +151,36 @@ impl Unit {
         !self.state.active.is_empty() && !self.state.is_at_rest()
     }
 
-    /// Whether it was started. Where nobody remembers, a unit that runs or has failed was.
+    /// Whether it was started. Where nobody remembers, a unit that runs or has failed was; but one that stops when cut off may have
+    /// been killed for that, and is started again.
     pub fn launched(&self) -> bool {
-        self.launched.unwrap_or(self.state.active != "inactive" && !self.state.active.is_empty())
+        let failed = self.state.active == "failed" && !self.stops_when_cut_off();
+        self.launched.unwrap_or(self.was_seen_running() || failed)
+    }
+
+    /// What an earlier life of this agent said of it.
+    pub fn remember(&mut self, report: Report) {
+        self.doubtful = self.launched.is_none() && report.launched && !report.state.is_at_rest();
+        self.launched = self.launched.or(Some(report.launched));
+        self.run = self.run.or(Some(report.run));
+        if self.state.active.is_empty() {
+            self.state = report.state.clone();
+        }
+        self.written = Some(report);
+        self.settle_doubt();
+    }
+
+    /// A unit that stops when cut off, ran by the last word of an earlier life, and rests now, was stopped by that life when it could
+    /// tell nobody: it is to be started again. A oneshot that has come to its end is not.
+    fn settle_doubt(&mut self) {
+        if self.sight != Sight::Fresh || !std::mem::take(&mut self.doubtful) {
+            return;
+        }
+        let oneshot = self.file.as_ref().is_some_and(|file| file.requirements.oneshot);
+        let has_ended = oneshot && self.state.active == "inactive";
+        if self.stops_when_cut_off() && self.state.is_at_rest() && !has_ended {
+            self.launched = Some(false);
+        }
     }
 
     /// The `run` that was carried out. Where nobody remembers, the one that is ordered: nothing restarts for want of a memory.
@@ -298,6 +327,7 @@ impl Unit {
             return;
         }
         self.sight = Sight::Fresh;
+        self.settle_doubt();
         let Some(result) = self.stopped.take() else { return };
         if self.state.is_at_rest() {
             self.launched = Some(false);

@@ -9,9 +9,13 @@ use super::Seen;
 use super::wishes::{admission, conflict, replaces};
 use crate::checkers::{Checked, ensure};
 use crate::fleet::plan::{MishapKind, UnitSpec, unit_name};
+use crate::systemd::Ended;
 use fleet::model::{Admission, DesiredState};
+use std::time::Duration;
 
 const NAME: &str = "fleet-placement";
+/// How long after a fleetd's end its last message may still have an effect.
+const GHOST: Duration = Duration::from_secs(2);
 
 /// Checks every unit of the plan.
 pub fn check(seen: &Seen) -> Checked {
@@ -53,7 +57,7 @@ fn once(seen: &Seen, spec: &UnitSpec) -> Checked {
 
 /// A lasting unit that is placed and has no process: something must have happened that nobody mends.
 fn has_an_excuse(seen: &Seen, spec: &UnitSpec, machine: u16) -> Checked {
-    let excused = seen.was_wrong(machine, Default::default(), seen.end, |kind| {
+    let excused = seen.was_wrong(machine, Duration::ZERO, seen.end, |kind| {
         matches!(
             kind,
             MishapKind::FailJobs(_)
@@ -63,6 +67,7 @@ fn has_an_excuse(seen: &Seen, spec: &UnitSpec, machine: u16) -> Checked {
                 | MishapKind::StopBehind(_)
         )
     });
+    let excused = excused || stopped_by_a_ghost(seen, spec.unit, machine);
     ensure(excused, NAME, "launched-runs", || {
         let report = seen.registry.reports_of(&unit_name(spec.unit)).next().map(|(_, report)| report.clone());
         format!(
@@ -70,6 +75,16 @@ fn has_an_excuse(seen: &Seen, spec: &UnitSpec, machine: u16) -> Checked {
             spec.unit
         )
     })
+}
+
+/// Whether the unit was last stopped by a message of a fleetd that had ended by the time it arrived: the next one may have looked
+/// before, and takes it for the unit's own end.
+fn stopped_by_a_ghost(seen: &Seen, unit: u16, machine: u16) -> bool {
+    let name = unit_name(unit);
+    let last = seen.runs[&machine].iter().rev().find(|run| run.unit == name.as_str());
+    let Some((at, Ended::Asked)) = last.and_then(|run| run.until) else { return false };
+    let ends = |kind| matches!(kind, MishapKind::Crash | MishapKind::Restart);
+    seen.was_wrong(machine, at.saturating_sub(GHOST), at, ends)
 }
 
 fn everywhere(seen: &Seen, spec: &UnitSpec) -> Checked {
