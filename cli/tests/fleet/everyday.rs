@@ -46,9 +46,10 @@ fn one_unit_from_submit_to_destroy(stage: &Stage) {
         rows == [["hello.service", on.as_str(), "active", "running"].map(String::from)]
     });
     assert_eq!(stage.rows(&["list-units"])[0], ["UNIT", "MACHINE", "ACTIVE", "SUB"]);
-    assert!(stage.fleetctl(&["cat", "hello"]).contains("ExecStart=/bin/sleep 100000"));
+    assert!(stage.fleetctl(&["cat", "hello"]).contains("exec sleep 100000"));
     assert!(stage.fleetctl(&["status", "hello"]).contains("Active: active (running)"));
-    assert!(stage.fleetctl(&["journal", "hello"]).contains("hello.service"));
+    let journal = stage.fleetctl(&["journal", "hello"]);
+    assert!(journal.contains("hello.service speaks"), "{journal:?}");
 
     stage.fleetctl(&["stop", "hello"]);
     stage.wait("the unit to stop", || stage.running("hello.service").is_empty());

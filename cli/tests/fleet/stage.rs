@@ -119,5 +119,6 @@ impl Stage {
 
 /// A unit that runs for ever, with these lines in its `[X-Fleet]` section.
 pub fn sleeper(x_fleet: &str) -> String {
-    format!("[Unit]\nDescription=Sleeps\n\n[Service]\nExecStart=/bin/sleep 100000\n\n[X-Fleet]\n{x_fleet}\n")
+    // systemd puts the unit's own name for its %n; only [X-Fleet] is fleet's to read.
+    format!("[Unit]\nDescription=Sleeps\n\n[Service]\nExecStart=/bin/sh -c 'echo %n speaks; exec sleep 100000'\n\n[X-Fleet]\n{x_fleet}\n")
 }
