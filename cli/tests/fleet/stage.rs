@@ -93,7 +93,8 @@ impl Stage {
 
     /// Whether this unit is active on this host, by its own systemd.
     pub fn runs_on(&self, host: usize, unit: &str) -> bool {
-        self.hosts.exec(host, &["systemctl", "is-active", unit]).is_ok_and(|state| state.trim() == "active")
+        self.hosts.is_on(host)
+            && self.hosts.exec(host, &["systemctl", "is-active", unit]).is_ok_and(|state| state.trim() == "active")
     }
 
     /// Waits for something to hold.

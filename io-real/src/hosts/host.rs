@@ -41,7 +41,12 @@ impl Host {
     }
 
     pub fn machine_id(&self) -> String {
-        format!("{:032x}", 0x7000 + self.number)
+        // Short ids, as fleetctl prints them, differ too.
+        format!("{:08x}{:024x}", 0x7000_0000 + self.number, self.number)
+    }
+
+    pub fn is_on(&self) -> bool {
+        self.running.is_some()
     }
 
     pub fn port(&self) -> String {

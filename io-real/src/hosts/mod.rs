@@ -144,6 +144,11 @@ impl Hosts {
         self.hosts.len()
     }
 
+    /// Whether the host runs: booted, and not crashed or powered off since.
+    pub fn is_on(&self, host: usize) -> bool {
+        self.host(host).is_on()
+    }
+
     /// The host's address on the bridge: `10.99.0.N`.
     pub fn address(&self, host: usize) -> String {
         self.host(host).address()
