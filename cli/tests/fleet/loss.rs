@@ -46,7 +46,12 @@ fn units_of_a_dead_host_run_elsewhere_and_its_return_disturbs_nobody() {
         stage.wait("every unit once", || units.iter().all(|unit| stage.running(unit).len() == 1));
     }
     times.sort_unstable();
-    println!("failover: median {:?}, worst {:?} of {}", times[times.len() / 2], times[times.len() - 1], times.len());
+    println!(
+        "failover: median {:?}, worst {:?} of {}",
+        times[times.len() / 2],
+        times[times.len() - 1],
+        times.len()
+    );
     assert!(times[times.len() - 1] <= BOUND, "{times:?}");
 }
 
@@ -88,6 +93,6 @@ fn a_host_that_is_cut_off_follows_each_units_policy() {
     stage.wait("its end to be seen", || stage.machines().len() == 2);
     thread::sleep(Duration::from_secs(2));
     assert!(stage.running("hold.service").is_empty(), "held until declared gone");
-    stage.fleetctl(&["declare-gone", &stage.hosts.machine_id(2)]);
+    stage.fleetctl(&["declare-gone", "--yes", &stage.hosts.machine_id(2)]);
     stage.wait("hold elsewhere", || stage.running("hold.service").len() == 1);
 }

@@ -77,7 +77,8 @@ impl Stage {
     /// Rows of a listing, cells by cells.
     pub fn rows(&self, args: &[&str]) -> Vec<Vec<String>> {
         let (_, out, _) = self.ask(0, args);
-        let cells = |line: &str| line.split('\t').filter(|cell| !cell.is_empty()).map(str::to_string).collect();
+        let cells =
+            |line: &str| line.split('\t').filter(|cell| !cell.is_empty()).map(str::to_string).collect();
         out.lines().map(cells).collect()
     }
 
@@ -94,7 +95,10 @@ impl Stage {
     /// Whether this unit is active on this host, by its own systemd.
     pub fn runs_on(&self, host: usize, unit: &str) -> bool {
         self.hosts.is_on(host)
-            && self.hosts.exec(host, &["systemctl", "is-active", unit]).is_ok_and(|state| state.trim() == "active")
+            && self
+                .hosts
+                .exec(host, &["systemctl", "is-active", unit])
+                .is_ok_and(|state| state.trim() == "active")
     }
 
     /// Waits for something to hold.
@@ -109,10 +113,10 @@ impl Stage {
 
     /// What fleetd said on each host.
     pub fn journals(&self) -> String {
-        let of = |host| {
-            let text = self.hosts.journal(host, Some("fleetd.service"));
-            let lines: Vec<&str> = text.lines().collect();
-            format!("--- h{}\n{}\n", host + 1, lines[lines.len().saturating_sub(25)..].join("\n"))
+        let last = ["journalctl", "--no-pager", "--lines=25", "--unit=fleetd.service"];
+        let of = |host| match self.hosts.is_on(host) {
+            true => format!("--- h{}\n{}\n", host + 1, self.hosts.exec(host, &last).unwrap_or_default()),
+            false => format!("--- h{} is off\n", host + 1),
         };
         (0..self.hosts.count()).map(of).collect()
     }
@@ -121,5 +125,7 @@ impl Stage {
 /// A unit that runs for ever, with these lines in its `[X-Fleet]` section.
 pub fn sleeper(x_fleet: &str) -> String {
     // systemd puts the unit's own name for its %n; only [X-Fleet] is fleet's to read.
-    format!("[Unit]\nDescription=Sleeps\n\n[Service]\nExecStart=/bin/sh -c 'echo %n speaks; exec sleep 100000'\n\n[X-Fleet]\n{x_fleet}\n")
+    format!(
+        "[Unit]\nDescription=Sleeps\n\n[Service]\nExecStart=/bin/sh -c 'echo %n speaks; exec sleep 100000'\n\n[X-Fleet]\n{x_fleet}\n"
+    )
 }

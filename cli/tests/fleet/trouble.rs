@@ -18,7 +18,8 @@ fn converges(disturb: impl FnOnce(&Stage)) {
     disturb(&stage);
     // Whatever it could not say before the trouble, it says again.
     if !started.wait().expect("it ends").success() {
-        let again: Vec<&str> = ["start", "--no-block"].into_iter().chain(units.iter().map(String::as_str)).collect();
+        let again: Vec<&str> =
+            ["start", "--no-block"].into_iter().chain(units.iter().map(String::as_str)).collect();
         stage.wait("fleetctl to get through", || stage.ask(0, &again).0 == 0);
     }
     stage.wait("every unit active", || {
