@@ -57,7 +57,7 @@ impl Scheduler {
     }
 
     /// For a global unit: all machines that have an order for it, with what the order says, and those that hold it still though
-    /// the order was taken back, as inactive.
+    /// the order was taken back, as inactive. A machine where it has a [`Place`] has no copy.
     pub fn set_copies(&mut self, unit: &UnitName, copies: BTreeMap<MachineId, DesiredState>) {
         self.view.set_copies(unit, &copies);
     }

@@ -129,10 +129,8 @@ impl UnitSlot {
             Spot::On(machine, state) => Some((machine, state)),
             _ => None,
         };
-        // A machine has one order for a unit, whether it is told as a place or as a copy.
         let copies = self.copies.iter().map(|(machine, state)| (*machine, *state));
-        let others = copies.filter(|(machine, _)| spot.is_none_or(|(at, _)| at != *machine));
-        spot.into_iter().chain(others.filter(|(_, state)| *state != DesiredState::Inactive)).collect()
+        spot.into_iter().chain(copies.filter(|(_, state)| *state != DesiredState::Inactive)).collect()
     }
 }
 

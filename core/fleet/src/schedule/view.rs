@@ -126,6 +126,7 @@ impl View {
         }
         let slot = self.units.at_mut(unit);
         slot.spot = spot;
+        spot.machine().and_then(|machine| slot.copies.remove(&machine));
         if before.machine() != spot.machine() {
             slot.because = None;
         }
@@ -140,8 +141,10 @@ impl View {
             return;
         }
         let unit = self.intern(name);
-        let copies: BTreeMap<MachineIx, DesiredState> =
+        let mut copies: BTreeMap<MachineIx, DesiredState> =
             copies.iter().map(|(id, state)| (self.machines.intern(id), *state)).collect();
+        // A machine has one order for a unit: where it is placed, it has no copy.
+        self.units.at(unit).spot.machine().and_then(|machine| copies.remove(&machine));
         if self.units.at(unit).copies == copies {
             return;
         }
@@ -388,7 +391,9 @@ impl View {
             self.wake_attached(unit);
         } else if there == Some(true) {
             if self.has_followers(unit) {
+                // Those that are there are alone now; those that are free may be placed with another.
                 self.dirty.checks.insert(machine);
+                self.dirty.retry = true;
             }
             self.dirty.retry |=
                 self.units.at(unit).wish.as_ref().is_some_and(|wish| !wish.replaces.is_empty());
@@ -445,6 +450,7 @@ impl View {
     fn note_unit_free(&mut self, unit: UnitIx) {
         if self.units.at(unit).is_free() {
             self.dirty.free.insert(unit);
+            self.wake_attached(unit);
         } else {
             self.dirty.stuck.remove(&unit);
         }

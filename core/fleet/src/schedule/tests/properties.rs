@@ -156,6 +156,9 @@ impl Pair {
     }
 
     fn put(&mut self, unit: &str, place: Place) {
+        if let Some((machine, copies)) = place.machine().zip(self.truth.copies.get_mut(&name(unit))) {
+            copies.remove(machine);
+        }
         self.truth.places.insert(name(unit), place.clone());
         self.truth.places.retain(|_, place| *place != Place::Free);
         self.scheduler.set_place(&name(unit), place);
