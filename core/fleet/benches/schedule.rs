@@ -33,11 +33,7 @@ const MIXES: [Mix; 8] = [
         format!("PreferMachineMetadata=zone=z{} 5\nAvoidMachineOf=app{}@*.service 3", index % 10, index / 100)
     }),
     ("all", |index| match index % 5 {
-        0 => format!(
-            "MachineMetadata=zone=z{}\nConflicts=app{}@*.service\nMemory=128M",
-            index % 10,
-            index / 100
-        ),
+        0 => format!("MachineMetadata=zone=z{}\nMemory=128M", index % 10),
         1 => format!("MachineOf={}", unit(index - 1)),
         2 => "CPU=0.5\nMemory=256M\nMachineMetadata=disk=ssd".into(),
         3 => format!("Conflicts=app{}@*.service\nPreferMachineMetadata=zone=z{} 5", index / 100, index % 10),
@@ -53,7 +49,8 @@ fn machine(index: usize) -> Machine {
     let disk = if index.is_multiple_of(2) { "ssd" } else { "hdd" };
     Machine {
         id: MachineId::from(
-            format!("{:032x}", index as u128 * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).as_str(),
+            format!("{:032x}", (index as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
+                .as_str(),
         ),
         primary_ip: String::new(),
         metadata: BTreeMap::from([

@@ -53,11 +53,12 @@ impl View {
 
     fn least_loaded_of(&mut self, set: &Bits, demand: Resources) -> Option<MachineIx> {
         self.looked += set.len() as u64;
-        let machines = set.iter().map(MachineIx).map(|ix| (ix, self.machines.at(ix)));
-        machines
-            .filter(|(_, slot)| slot.has_room(demand, Resources::default()))
-            .min_by_key(|(_, slot)| (slot.load(), &slot.id))
-            .map(|(ix, _)| ix)
+        self.machines.rank();
+        set.iter()
+            .map(|machine| (machine, self.machines.vitals(machine)))
+            .filter(|(_, vitals)| vitals.has_room(demand))
+            .min_by_key(|(_, vitals)| (vitals.load, vitals.rank))
+            .map(|(machine, _)| MachineIx(machine))
     }
 
     fn best(
@@ -68,36 +69,56 @@ impl View {
         demand: Resources,
     ) -> Option<MachineIx> {
         self.looked += set.len() as u64;
-        let machines = set.iter().map(MachineIx).map(|ix| (ix, self.machines.at(ix)));
-        machines
-            .filter(|(_, slot)| slot.has_room(demand, Resources::default()))
-            .max_by_key(|(ix, slot)| {
-                let load = i64::from(slot.load());
-                let soft = units.iter().map(|unit| self.liking(*unit, *ix)).fold(0, i64::saturating_add);
+        self.machines.rank();
+        let likings = self.likings(units);
+        set.iter()
+            .map(|machine| (machine, self.machines.vitals(machine)))
+            .filter(|(_, vitals)| vitals.has_room(demand))
+            .max_by_key(|(machine, vitals)| {
+                let soft = likings.get(*machine as usize).copied().unwrap_or(0);
+                let load = i64::from(vitals.load);
                 match rule {
-                    PlacementRule::Spread => (soft.saturating_sub(load), 0, Reverse(&slot.id)),
+                    PlacementRule::Spread => (soft.saturating_sub(load), 0, Reverse(vitals.rank)),
                     PlacementRule::Pack => {
-                        let tenths = soft.saturating_mul(10);
-                        (tenths.saturating_add(slot.fullness()), load, Reverse(&slot.id))
+                        (soft.saturating_mul(10).saturating_add(vitals.fullness), load, Reverse(vitals.rank))
                     }
                 }
             })
-            .map(|(ix, _)| ix)
+            .map(|(machine, _)| MachineIx(machine))
+    }
+
+    /// By machine: the sum of these units' soft terms there. Empty if they have none.
+    fn likings(&self, units: &[UnitIx]) -> Vec<i64> {
+        let mut likings = Vec::new();
+        let wishes = units.iter().filter_map(|unit| self.units.at(*unit).wish.as_ref());
+        for wish in wishes.filter(|wish| wish.is_choosy()) {
+            likings.resize(self.machines.width(), 0_i64);
+            let mut add = |machine: u32, weight: i64| {
+                let liking = &mut likings[machine as usize];
+                *liking = liking.saturating_add(weight);
+            };
+            for (class, weight) in &wish.prefer_metadata {
+                self.machines.of_class(*class).iter().for_each(|machine| add(machine, *weight));
+            }
+            for (pattern, weight) in &wish.prefer_of {
+                self.patterns
+                    .at(*pattern)
+                    .staying
+                    .machines()
+                    .iter()
+                    .for_each(|machine| add(machine, *weight));
+            }
+            for (pattern, weight) in &wish.avoid_of {
+                let counts = self.patterns.at(*pattern).staying.counts();
+                counts.for_each(|(machine, count)| add(machine, weight.saturating_mul(-i64::from(count))));
+            }
+        }
+        likings
     }
 
     /// The sum of a unit's soft terms on a machine: once for preferred company, for each unit of avoided company.
     pub fn liking(&self, unit: UnitIx, machine: MachineIx) -> i64 {
-        let Some(wish) = &self.units.at(unit).wish else { return 0 };
-        let there = |pattern| self.patterns.at(pattern).staying.count(machine.0);
-        let metadata = wish
-            .prefer_metadata
-            .iter()
-            .filter(|(class, _)| self.machines.of_class(*class).contains(machine.0));
-        let company =
-            wish.prefer_of.iter().filter(|(pattern, _)| there(*pattern) > 0).map(|(_, weight)| *weight);
-        let avoided =
-            wish.avoid_of.iter().map(|(pattern, weight)| -weight.saturating_mul(there(*pattern).into()));
-        metadata.map(|(_, weight)| *weight).chain(company).chain(avoided).fold(0, i64::saturating_add)
+        self.likings(&[unit]).get(machine.0 as usize).copied().unwrap_or(0)
     }
 
     fn reason(
@@ -115,7 +136,7 @@ impl View {
         let of = format!("of {fitting} machines that fit");
         match rule {
             _ if choosy => {
-                let soft = units.iter().map(|unit| self.liking(*unit, machine)).fold(0, i64::saturating_add);
+                let soft = self.likings(units).get(machine.0 as usize).copied().unwrap_or(0);
                 format!(
                     "the best {of} (preferences {soft:+}, {} there)",
                     counted(slot.load() as usize, "unit")

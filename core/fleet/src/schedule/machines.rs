@@ -63,6 +63,26 @@ impl MachineSlot {
     }
 }
 
+/// What choosing among many machines asks of each, side by side in memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Vitals {
+    /// How many units are there.
+    pub load: u32,
+    /// Its place in the order of ids, as of the last [`Machines::rank`].
+    pub rank: u32,
+    /// How full it is, in thousandths.
+    pub fullness: i64,
+    /// What is free.
+    pub free: Resources,
+}
+
+impl Vitals {
+    /// Whether there is room for this much.
+    pub fn has_room(&self, demand: Resources) -> bool {
+        demand.cpu_millis <= self.free.cpu_millis && demand.memory_bytes <= self.free.memory_bytes
+    }
+}
+
 /// The machines that meet one list of metadata terms.
 #[derive(Clone, Debug)]
 struct Class {
@@ -76,6 +96,10 @@ struct Class {
 pub(super) struct Machines {
     slots: Arena<MachineSlot>,
     by_id: BTreeMap<MachineId, MachineIx>,
+    /// By number; of slots that are gone, too.
+    vitals: Vec<Vitals>,
+    /// A machine has come since the last ranking.
+    unranked: bool,
     /// Present and open: where new units may go.
     open: Bits,
     present: usize,
@@ -109,6 +133,8 @@ impl Machines {
         };
         let machine = MachineIx(self.slots.insert(slot));
         self.by_id.insert(id.clone(), machine);
+        self.vitals.resize(self.vitals.len().max(machine.0 as usize + 1), Vitals::default());
+        self.unranked = true;
         machine
     }
 
@@ -202,9 +228,36 @@ impl Machines {
         }
     }
 
+    /// Numbers the machines in the order of their ids, if one has come since. Must be called before the ranks are read.
+    pub fn rank(&mut self) {
+        if std::mem::take(&mut self.unranked) {
+            for (rank, machine) in (0..).zip(self.by_id.values()) {
+                self.vitals[machine.0 as usize].rank = rank;
+            }
+        }
+    }
+
+    /// What choosing asks of this machine.
+    pub fn vitals(&self, ix: u32) -> &Vitals {
+        &self.vitals[ix as usize]
+    }
+
+    /// One number for each machine that is or was known.
+    pub fn width(&self) -> usize {
+        self.vitals.len()
+    }
+
     fn list(&mut self, ix: MachineIx) {
+        let slot = self.slots.at(ix.0);
+        let capacity = slot.machine.as_ref().map(|machine| machine.capacity).unwrap_or_default();
+        let vitals = &mut self.vitals[ix.0 as usize];
+        vitals.load = slot.load();
+        vitals.fullness = slot.fullness();
+        vitals.free = Resources {
+            cpu_millis: capacity.cpu_millis.saturating_sub(slot.used.cpu_millis),
+            memory_bytes: capacity.memory_bytes.saturating_sub(slot.used.memory_bytes),
+        };
         if self.open.contains(ix.0) {
-            let slot = self.slots.at(ix.0);
             self.by_load.insert((slot.load(), slot.id.clone(), ix));
         }
     }

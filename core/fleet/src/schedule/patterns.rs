@@ -39,6 +39,11 @@ impl Tally {
         self.counts.get(&machine).copied().unwrap_or(0)
     }
 
+    /// The machines that have any, and how many.
+    pub fn counts(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.counts.iter().map(|(machine, count)| (*machine, *count))
+    }
+
     /// The machines that have any.
     pub fn machines(&self) -> &Bits {
         &self.bits
