@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 /// - a second `decide` returns nothing, and costs nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Scheduler {
-    view: View,
+    pub(super) view: View,
 }
 
 impl Scheduler {

@@ -4,6 +4,7 @@
 use super::model::Truth;
 use super::world::{machine, name};
 use crate::model::{Admission, DesiredState, Job, MachineId, Resources};
+use crate::schedule::fit::Obstacle;
 use crate::schedule::{Decision, Place, Scheduler, Standing};
 use crate::unit::{MetadataTerm, MetadataTest, PartitionPolicy, PlacementRule, Requirements, UnitFile};
 use quickcheck::{Arbitrary, Gen, QuickCheck};
@@ -291,4 +292,28 @@ fn whatever_the_order_of_the_inputs_the_outcome_is_safe() {
         true
     }
     QuickCheck::new().tests(200).quickcheck(holds as fn(Vec<Event>) -> bool);
+}
+
+#[test]
+fn all_machines_at_a_time_and_one_by_one_are_the_same() {
+    fn holds(events: Vec<Event>) -> bool {
+        let mut pair = Pair::default();
+        events.iter().for_each(|event| pair.happen(event));
+        pair.decide(0);
+        let view = &pair.scheduler.view;
+        for unit in view.units.by_name.values().filter(|unit| view.units.at(**unit).wish.is_some()) {
+            let set = view.candidates(*unit);
+            for (machine, slot, _) in
+                view.machines.present().filter(|(_, slot, _)| !slot.occupants.contains_key(unit))
+            {
+                match view.obstacle(*unit, machine, &[]) {
+                    Some(Obstacle::MachineOf(_)) => {}
+                    None | Some(Obstacle::Cpu | Obstacle::Memory) => assert!(set.contains(machine.0)),
+                    Some(other) => assert!(!set.contains(machine.0), "{other:?} on {}", slot.id),
+                }
+            }
+        }
+        true
+    }
+    QuickCheck::new().tests(300).quickcheck(holds as fn(Vec<Event>) -> bool);
 }

@@ -2,7 +2,7 @@
 
 use super::world::{World, job, name};
 use crate::model::DesiredState;
-use crate::schedule::{Constraint, Standing};
+use crate::schedule::{Constraint, Place, Standing};
 
 #[test]
 fn the_least_loaded_machine_then_the_lowest_id() {
@@ -299,4 +299,20 @@ fn a_name_that_looks_like_a_pattern_is_meant_by_itself() {
     world.launch(r"a\x2db.service", "");
     world.launch("c.service", r"Conflicts=a\x2db.service");
     assert_eq!(world.decide(), [r"a\x2db.service to m1 launched"]);
+}
+
+#[test]
+fn work_follows_the_change_not_the_cluster() {
+    let (machines, units) = (100, 1000);
+    let mut world = World::default();
+    (0..machines).for_each(|index| world.machine(&format!("m{index}")));
+    (0..units).for_each(|index| world.launch(&format!("u{index}.service"), "Conflicts=db*.service"));
+    assert_eq!(world.decide().len(), units);
+    let placing = world.scheduler.machines_looked_at();
+    assert!(placing <= 2 * units as u64, "{placing} looks for {units} units");
+    assert_eq!(world.decide(), [""; 0]);
+    assert_eq!(world.scheduler.machines_looked_at(), placing, "nothing new, nothing looked at");
+    world.scheduler.set_place(&name("u7.service"), Place::Free);
+    assert_eq!(world.decide(), ["u7.service to m7 launched"]);
+    assert!(world.scheduler.machines_looked_at() <= placing + 2);
 }
