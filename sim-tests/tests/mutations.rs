@@ -4,8 +4,10 @@
 //! "target.'cfg(all())'.rustflags=['--cfg','madsim','--cfg','orlop_mutations']" -p sim-tests --test mutations`
 #![cfg(orlop_mutations)]
 
+use io_sim::fleet;
+use io_sim::fleet::plan::FleetPlan;
 use io_sim::plan::Plan;
-use io_sim::runner::{Options, run_with};
+use io_sim::runner::{Options, Report, run_with};
 use kernel::{Bug, Planted};
 use sim_tests::on_all_cores;
 use std::sync::Mutex;
@@ -14,12 +16,22 @@ use std::time::Duration;
 const SEEDS: u64 = 2_000;
 const BUDGET: Duration = Duration::from_secs(600);
 
+/// A run of the store with a seed.
+fn store(seed: u64, options: Options) -> Report {
+    run_with(&Plan::from_seed(seed), options)
+}
+
+/// A run of a fleet with a seed.
+fn fleet(seed: u64, options: Options) -> Report {
+    fleet::runner::run_with(&FleetPlan::from_seed(seed), options)
+}
+
 /// The first seed found with `bug` planted, and what found it.
-fn hunt(bug: Bug) -> (usize, Option<(u64, String)>) {
+fn hunt(bug: Bug, run: fn(u64, Options) -> Report) -> (usize, Option<(u64, String)>) {
     let found = Mutex::new(None);
     let ran = on_all_cores((1..=SEEDS).collect(), BUDGET, |seed| {
         let options = Options { planted: Planted::bug(bug), trace: None };
-        let Some(failure) = run_with(&Plan::from_seed(seed), options).failure else { return true };
+        let Some(failure) = run(seed, options).failure else { return true };
         found.lock().unwrap().get_or_insert((seed, failure.to_string()));
         false
     });
@@ -29,8 +41,10 @@ fn hunt(bug: Bug) -> (usize, Option<(u64, String)>) {
 #[test]
 fn every_planted_bug_is_found() {
     let mut missed = Vec::new();
-    for bug in Bug::ALL {
-        match hunt(bug) {
+    let store = Bug::STORE.map(|bug| (bug, store as fn(u64, Options) -> Report));
+    let fleet = Bug::FLEET.map(|bug| (bug, fleet as fn(u64, Options) -> Report));
+    for (bug, run) in fleet.into_iter().chain(store) {
+        match hunt(bug, run) {
             (ran, Some((seed, failure))) => println!("{bug:?}: seed {seed}, {ran} runs: {failure:.160}"),
             (ran, None) => {
                 println!("{bug:?}: not found in {ran} runs");

@@ -52,7 +52,7 @@ impl Fleetd {
     /// Starts it. Without a `systemd` there is no agent: the machine takes no units and is not present. Neither the store
     /// nor systemd need to be there yet.
     pub fn start(io: Io, kv: Arc<dyn Kv>, systemd: Option<Arc<dyn Systemd>>, config: FleetConfig) -> Fleetd {
-        let registry = Registry::new(kv, &config.prefix);
+        let registry = Registry::new(kv, &config.prefix).with(io.planted);
         let engine = EngineConfig { machine: config.machine.id.clone(), lease_ttl: config.engine_ttl };
         let engine = config.engine.then(|| Engine::start(io.clone(), registry.clone(), engine));
         let agent = AgentConfig { machine: config.machine, instance: config.instance, ttl: config.agent_ttl };

@@ -20,11 +20,39 @@ pub enum Bug {
     FollowerExpiresLease,
     /// A watcher that lagged misses one event when it catches up.
     SkipSlowWatcherEvent,
+    /// The engine frees a unit that it took from a machine before the machine has let go of it.
+    FreeBeforeRelease,
+    /// The engine frees a unit with the policy `hold` whose machine is cut off.
+    HoldGivenUp,
+    /// The engine does not wait for the grace of a unit with the policy `stop`.
+    StopWithoutGrace,
+    /// The agent installs and starts a unit before its claim is in the store.
+    StartBeforeClaim,
+    /// The agent takes a unit's file away, and says that it has let go, while its process runs.
+    UninstallBeforeRest,
+    /// The agent goes on as if nothing was missed when signals were lost.
+    IgnoreResync,
+    /// The agent lets a unit with the policy `stop` run on when it is cut off.
+    CutOffRunsOn,
+    /// The scheduler looks at the patterns of the newcomer only, not at those of the units that are there.
+    ConflictOneWay,
 }
 
 impl Bug {
-    /// Every bug, in the order of the list in the mutation test.
-    pub const ALL: [Bug; 7] = [
+    /// Those of fleet.
+    pub const FLEET: [Bug; 8] = [
+        Bug::FreeBeforeRelease,
+        Bug::HoldGivenUp,
+        Bug::StopWithoutGrace,
+        Bug::StartBeforeClaim,
+        Bug::UninstallBeforeRest,
+        Bug::IgnoreResync,
+        Bug::CutOffRunsOn,
+        Bug::ConflictOneWay,
+    ];
+
+    /// Those of the store, in the order of the list in the mutation test.
+    pub const STORE: [Bug; 7] = [
         Bug::AckBeforeSync,
         Bug::VoteTwice,
         Bug::ReadFromDeposed,

@@ -3,11 +3,11 @@
 //! As with the store's runs: faults until the calm, then a while to settle ([`FleetPlan::settled_ms`]), after which everything
 //! must be as wished and stand still.
 
-use super::checkers::{Seen, copies, effects, placement, quiet, wishes};
+use super::checkers::{Seen, copies, effects, placement, quiet, reports, wishes};
 use super::machines::Machines;
 use super::mischief::Mischief;
 use super::operator::{Operator, Outcome};
-use super::plan::FleetPlan;
+use super::plan::{FleetPlan, unit_name};
 use crate::checkers::{Checked, Failure};
 use crate::cluster::Cluster;
 use crate::room::Room;
@@ -15,9 +15,10 @@ use crate::runner::{Counts, Options, Report};
 use crate::storm::Storm;
 use crate::trace;
 use crate::world::World;
+use fleet::model::SystemdState;
 use fleet::registry::Snapshot;
 use kernel::Probe;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -109,6 +110,7 @@ fn seen(fleet: &Fleet, registry: Snapshot) -> Seen {
         plan: (**plan).clone(),
         registry,
         runs: runs.collect(),
+        states: states(machines),
         troubles: fleet.mischief.troubles(),
         store_troubles: store_troubles.collect(),
         done: fleet.operator.done(),
@@ -118,6 +120,18 @@ fn seen(fleet: &Fleet, registry: Snapshot) -> Seen {
         index: Default::default(),
     }
     .indexed()
+}
+
+fn states(machines: &Machines) -> BTreeMap<(u16, u16), SystemdState> {
+    let units: BTreeSet<u16> = machines.plan().specs().values().map(|spec| spec.unit).collect();
+    let mut states = BTreeMap::new();
+    for machine in machines.plan().all_machines() {
+        for (name, state) in machines.systemd(machine).states() {
+            let unit = units.iter().find(|unit| unit_name(**unit).as_str() == name);
+            states.extend(unit.map(|unit| ((machine, *unit), state)));
+        }
+    }
+    states
 }
 
 fn verdict(fleet: &Fleet, seen: Option<&Seen>) -> Checked {
@@ -137,6 +151,7 @@ fn verdict(fleet: &Fleet, seen: Option<&Seen>) -> Checked {
         effects::check(seen)?;
         placement::check(seen)?;
         wishes::check(seen)?;
+        reports::check(seen)?;
         quiet::check(seen)?;
     }
     Ok(())

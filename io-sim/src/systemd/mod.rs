@@ -157,6 +157,11 @@ impl SimSystemd {
         self.lock().units.get(unit).map_or_else(not_found, unit::Unit::state)
     }
 
+    /// The states of all units in systemd's memory.
+    pub fn states(&self) -> Vec<(String, SystemdState)> {
+        self.lock().units.iter().map(|(name, unit)| (name.clone(), unit.state())).collect()
+    }
+
     /// The names in the units directory.
     pub fn files(&self) -> Vec<String> {
         self.lock().files.keys().cloned().collect()

@@ -16,7 +16,7 @@ use super::unit::{Sight, Unit};
 use crate::model::Order;
 use crate::systemd::Change;
 use crate::unit::UnitName;
-use kernel::Probe;
+use kernel::{Bug, Planted, Probe};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ use std::time::Duration;
 pub struct Mind {
     pub(super) config: AgentConfig,
     pub(super) probe: Probe,
+    /// Nothing outside the mutation test.
+    pub(super) planted: Planted,
     pub(super) tenure: Tenure,
     pub(super) units: BTreeMap<UnitName, Unit>,
     pub(super) orders: Orders,
@@ -82,6 +84,7 @@ impl Mind {
         Mind {
             config,
             probe,
+            planted: Planted::none(),
             tenure,
             units: BTreeMap::new(),
             orders: Orders::default(),
@@ -116,7 +119,9 @@ impl Mind {
             }
             Event::Systemd(Change::Resync) => {
                 self.probe.sometimes("agent: systemd was lost sight of");
-                self.look.want();
+                if !self.planted.is(Bug::IgnoreResync) {
+                    self.look.want();
+                }
             }
             Event::Stop(ending, done) => self.begin_ending(ending, done, now),
         }

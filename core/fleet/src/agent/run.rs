@@ -35,7 +35,8 @@ pub(super) fn start(
     status: Arc<Mutex<AgentStatus>>,
 ) -> Inbox<Event> {
     let (events, outlet) = inbox(INBOX);
-    let mind = Mind::new((*ports.config).clone(), probe, ports.clock.now());
+    let mut mind = Mind::new((*ports.config).clone(), probe, ports.clock.now());
+    mind.planted = ports.registry.planted;
     let changes = ports.systemd.changes();
     spawn.spawn("agent: systemd", Box::pin(hear_systemd(changes, events.clone(), ports.clock.clone())));
     let run = Loop { spawn: spawn.clone(), ports, mind, events: events.clone(), status, watch: None };

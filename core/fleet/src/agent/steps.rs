@@ -12,6 +12,7 @@ use crate::model::Order;
 use crate::reconcile::{Activity, Footing, Step, Wish, next_step};
 use crate::systemd::{JobResult, SystemdError};
 use crate::unit::{UnitHash, UnitName};
+use kernel::Bug;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,8 @@ use std::time::Duration;
 impl Mind {
     /// How far the agent may go with a unit.
     pub(super) fn footing(&self, unit: &Unit, now: Duration) -> Footing {
-        if now >= self.tenure.edge() && unit.stops_when_cut_off() {
+        let cut_off = now >= self.tenure.edge() && !self.planted.is(Bug::CutOffRunsOn);
+        if cut_off && unit.stops_when_cut_off() {
             Footing::Forbidden
         } else if self.tenure.is_certain(now) && self.orders.is_of(self.tenure.term()) {
             Footing::Firm
@@ -48,6 +50,10 @@ impl Mind {
         if self.is_going_down() && actual.activity == Activity::AtRest {
             // The files are on a file system that goes with the machine.
             (actual.file, actual.read) = (None, true);
+        }
+        actual.claimed |= self.planted.is(Bug::StartBeforeClaim);
+        if self.planted.is(Bug::UninstallBeforeRest) && unit.order.is_none() {
+            actual.activity = Activity::AtRest;
         }
         let step = next_step(&self.wish(unit), &actual, footing)?;
         let overtakes = step == Step::Stop && unit.job.as_ref().is_some_and(|job| job.step == Step::Start);
@@ -203,6 +209,7 @@ impl Mind {
         let edge = self.tenure.edge();
         let overdue = |unit: &Unit| {
             unit.stops_when_cut_off()
+                && !self.planted.is(Bug::CutOffRunsOn)
                 && now >= edge + unit.stop_grace()
                 && unit.was_seen_running()
                 && unit.killed.is_none_or(|killed| killed + KILL_PERIOD <= now)

@@ -22,6 +22,8 @@ pub(super) struct Rules {
     pub policy: PartitionPolicy,
     /// Its grace, for the policy `stop`.
     pub grace: Duration,
+    /// A planted bug: reports do not block.
+    pub hasty: bool,
 }
 
 /// Where a unit is.
@@ -115,6 +117,7 @@ impl Sight<'_> {
 
     fn unplaced(&self) -> Located {
         let reports = self.view.reports_of(self.unit).map(|(machine, _)| machine);
+        let reports = reports.filter(|_| !self.rules.hasty);
         let orders = self.view.orders_of(self.unit).map(|(machine, _)| machine);
         let place =
             reports.chain(orders).next().map_or(Place::Free, |machine| Place::Leaving(machine.clone()));
@@ -127,7 +130,7 @@ impl Sight<'_> {
         let mut chores = Vec::new();
         let place = match order {
             Some(order) if !is_destroyed => Place::On { machine, state: order.value.state },
-            None if self.view.reports_of(self.unit).next().is_none() => {
+            None if self.rules.hasty || self.view.reports_of(self.unit).next().is_none() => {
                 chores.push(self.free(target, false));
                 Place::Leaving(machine)
             }

@@ -73,5 +73,6 @@ fn rules(job: Option<&Job>) -> Rules {
         global: requirements.map(|requirements| requirements.global),
         policy: requirements.map_or(PartitionPolicy::Keep, |requirements| requirements.partition),
         grace: requirements.map_or(Duration::ZERO, |requirements| requirements.stop_grace),
+        hasty: false,
     }
 }

@@ -138,7 +138,7 @@ impl Tenure<'_> {
     fn begin(&mut self, snapshot: Snapshot) {
         let now = self.now();
         let watch = self.context.registry.watch(snapshot.revision + 1, &Scope::All);
-        self.world = Some(World::new(snapshot, self.world.take(), now));
+        self.world = Some(World::new(snapshot, self.world.take(), self.context.registry.planted, now));
         self.follow(watch, Duration::ZERO);
     }
 

@@ -19,12 +19,14 @@ use crate::registry::{Change, Event, JobRecord, RegistryError, Snapshot, Step, S
 use crate::rollout::Version;
 use crate::schedule::{Decision, Place, Scheduler};
 use crate::unit::{PartitionPolicy, Requirements, UnitFile, UnitName};
+use kernel::{Bug, Planted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// See the head of the file.
 pub(super) struct World {
+    planted: Planted,
     view: Snapshot,
     scheduler: Scheduler,
     writes: Writes,
@@ -60,7 +62,7 @@ enum Timer {
 impl World {
     /// From everything as it was read. Of the world before, if this is a load in the middle of a tenure, it keeps how far
     /// replacements are and what is under way, but not since when machines are away: they may have been back meanwhile.
-    pub(super) fn new(view: Snapshot, before: Option<World>, now: Duration) -> World {
+    pub(super) fn new(view: Snapshot, before: Option<World>, planted: Planted, now: Duration) -> World {
         let (groups, writes) = before.map(|world| (world.groups, world.writes)).unwrap_or_default();
         let mut at: BTreeMap<MachineId, BTreeSet<UnitName>> = BTreeMap::new();
         let mut marked = Marked::default();
@@ -76,7 +78,8 @@ impl World {
         let texts = Texts::of(&view);
         let mut world = World {
             view,
-            scheduler: Scheduler::new(),
+            scheduler: Scheduler::with(planted),
+            planted,
             writes,
             jobs: BTreeMap::new(),
             groups: groups
@@ -307,9 +310,16 @@ impl World {
             Some(job) => Some(job.requirements.clone()),
             None => order.and_then(|hash| Some(read(unit, &self.view.files.get(&hash)?.value)?.1)),
         };
-        let (policy, grace) = running
+        let (mut policy, mut grace) = running
             .map_or((PartitionPolicy::Keep, Duration::ZERO), |rules| (rules.partition, rules.stop_grace));
-        Rules { global: self.jobs.get(unit).map(|job| job.requirements.global), policy, grace }
+        if self.planted.is(Bug::HoldGivenUp) && policy == PartitionPolicy::Hold {
+            policy = PartitionPolicy::Keep;
+        }
+        if self.planted.is(Bug::StopWithoutGrace) {
+            grace = Duration::ZERO;
+        }
+        let hasty = self.planted.is(Bug::FreeBeforeRelease);
+        Rules { global: self.jobs.get(unit).map(|job| job.requirements.global), policy, grace, hasty }
     }
 
     fn settle_group(&mut self, name: String, now: Duration) {

@@ -34,7 +34,7 @@ pub use record::{Done, Halt, JobRecord, Leader, MachineRecord, Presence, Seen, S
 pub use watch::{Batch, Scope, Watch};
 pub use wish::PutJob;
 
-use kernel::{Kv, KvError};
+use kernel::{Kv, KvError, Planted};
 use keys::Keys;
 use std::fmt;
 use std::sync::Arc;
@@ -47,12 +47,19 @@ pub const DEFAULT_PREFIX: &str = "/_coreos.com/fleet/";
 pub struct Registry {
     kv: Arc<dyn Kv>,
     keys: Keys,
+    /// For all who work with it.
+    pub(crate) planted: Planted,
 }
 
 impl Registry {
     /// The registry under `prefix` (a slash is added at its end if there is none).
     pub fn new(kv: Arc<dyn Kv>, prefix: &str) -> Registry {
-        Registry { kv, keys: Keys::new(prefix) }
+        Registry { kv, keys: Keys::new(prefix), planted: Planted::none() }
+    }
+
+    /// With a bug, for whoever works with it; nothing outside the mutation test.
+    pub fn with(self, planted: Planted) -> Registry {
+        Registry { planted, ..self }
     }
 }
 

@@ -10,6 +10,7 @@ use super::pass::Pass;
 use super::view::View;
 use crate::model::{Admission, Resources};
 use crate::unit::PartitionPolicy;
+use kernel::Bug;
 
 /// Takes from a machine what does not belong there.
 pub(super) fn check(view: &mut View, machine: MachineIx, pass: &mut Pass) {
@@ -108,7 +109,9 @@ fn part_rivals(view: &mut View, machine: MachineIx, pass: &mut Pass) -> bool {
     for (index, unit) in units.iter().copied().enumerate() {
         let name = |other: UnitIx| view.units.at(other).name.clone();
         let replacing = units.iter().copied().find(|other| view.replaces(*other, unit));
-        let rival = || units[..index].iter().copied().find(|other| view.units.conflict(*other, unit));
+        let looks = !view.planted.is(Bug::ConflictOneWay);
+        let rival =
+            || units[..index].iter().copied().find(|other| looks && view.units.conflict(*other, unit));
         let reason = if let Some(other) = replacing {
             format!("{} replaces it", name(other))
         } else if let Some(other) = rival() {

@@ -7,6 +7,7 @@ use super::bits::Bits;
 use super::ids::{MachineIx, PatternIx, UnitIx};
 use super::view::View;
 use crate::model::{Admission, Resources};
+use kernel::Bug;
 use std::collections::BTreeSet;
 
 /// The first constraint, in the order of the variants, that a machine does not meet for a unit.
@@ -51,13 +52,20 @@ impl View {
             return Some(Obstacle::MachineOf(pattern));
         }
         let others = || there.occupants.iter().filter(|(other, _)| !without.contains(other));
-        if let Some((other, _)) = others().find(|(other, _)| self.units.conflict(unit, **other)) {
+        if let Some((other, _)) = others().find(|(other, _)| self.conflict(unit, **other)) {
             return Some(Obstacle::Conflict(*other));
         }
         if let Some((other, _)) = others().find(|(other, at)| at.stays && self.replaces(**other, unit)) {
             return Some(Obstacle::Replaced(*other));
         }
         self.lacks_room(self.units.at(unit).demand(), machine, self.demand_there(machine, without))
+    }
+
+    /// Whether a unit that is to come and one that is there conflict.
+    fn conflict(&self, unit: UnitIx, there: UnitIx) -> bool {
+        let patterns = self.units.at(unit).wish.as_ref().map(|wish| &wish.conflicts);
+        let says = patterns.is_some_and(|patterns| self.units.means(patterns, there));
+        says || (!self.planted.is(Bug::ConflictOneWay) && self.units.conflict(unit, there))
     }
 
     /// What of the machine itself does not suit the unit: its id, or its metadata.
@@ -187,7 +195,9 @@ impl View {
             set.drop_all(self.patterns.at(*pattern).here.machines());
         }
         for pattern in slot.matched_by.iter().map(|pattern| self.patterns.at(*pattern)) {
-            set.drop_all(pattern.conflicting.machines());
+            if !self.planted.is(Bug::ConflictOneWay) {
+                set.drop_all(pattern.conflicting.machines());
+            }
             if !pattern.replacing.is_empty() {
                 let mut contested = set.clone();
                 contested.keep(pattern.replacing.machines());

@@ -9,6 +9,7 @@ use super::units::Spot;
 use super::view::View;
 use crate::model::{DesiredState, Job, Machine, MachineId};
 use crate::unit::UnitName;
+use kernel::Planted;
 use std::collections::BTreeMap;
 
 /// Units, machines, who is where, and what should change. Pure: it knows no time and no store, and equal calls give equal
@@ -27,6 +28,11 @@ impl Scheduler {
     /// No machines, no units.
     pub fn new() -> Self {
         Scheduler::default()
+    }
+
+    /// As [`Scheduler::new`], with a bug; nothing outside the mutation test.
+    pub fn with(planted: Planted) -> Self {
+        Scheduler { view: View { planted, ..View::default() } }
     }
 
     /// A machine has appeared or is different. Units that do not fit any more will be taken from it; but a machine that says

@@ -11,6 +11,7 @@ use super::patterns::{Patterns, beginning, means};
 use super::units::{Spot, Units, Wish};
 use crate::model::{DesiredState, Job, Machine, MachineId};
 use crate::unit::{Requirements, UnitName};
+use kernel::Planted;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Included, Unbounded};
 
@@ -50,6 +51,7 @@ impl Dirty {
 /// Everything that the scheduler knows.
 #[derive(Clone, Debug, Default)]
 pub(super) struct View {
+    pub planted: Planted,
     pub machines: Machines,
     pub units: Units,
     pub patterns: Patterns,

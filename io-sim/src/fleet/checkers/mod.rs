@@ -7,6 +7,7 @@ pub mod copies;
 pub mod effects;
 pub mod placement;
 pub mod quiet;
+pub mod reports;
 #[cfg(test)]
 mod tests;
 pub mod wishes;
@@ -15,7 +16,7 @@ use super::mischief::Trouble;
 use super::operator::Done;
 use super::plan::{FleetPlan, MishapKind, UnitSpec, machine_id, unit_name};
 use crate::systemd::Run;
-use fleet::model::MachineId;
+use fleet::model::{MachineId, SystemdState};
 use fleet::registry::Snapshot;
 use fleet::unit::{UnitHash, UnitName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +32,8 @@ pub struct Seen {
     pub registry: Snapshot,
     /// Every process, by machine.
     pub runs: BTreeMap<u16, Vec<Run>>,
+    /// What each machine's systemd says of each unit of the plan at the end.
+    pub states: BTreeMap<(u16, u16), SystemdState>,
     /// What was wrong with machines.
     pub troubles: Vec<Trouble>,
     /// When something was wrong with the store: from, until.

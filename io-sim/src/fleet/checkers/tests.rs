@@ -5,7 +5,7 @@ use crate::checkers::Checked;
 use crate::fleet::operator::Outcome;
 use crate::fleet::plan::Wish;
 use crate::systemd::{Began, Ended};
-use fleet::model::{DesiredState, Order};
+use fleet::model::{DesiredState, Order, Report};
 use fleet::registry::{JobRecord, Seen as Read};
 
 fn s(seconds: u64) -> Duration {
@@ -34,6 +34,7 @@ fn seen(lines: &str) -> Seen {
         runs: plan.all_machines().map(|machine| (machine, Vec::new())).collect(),
         plan,
         registry,
+        states: BTreeMap::new(),
         troubles: Vec::new(),
         store_troubles: Vec::new(),
         done,
@@ -174,6 +175,24 @@ fn acknowledged_deeds_are_in_the_registry() {
         broken(effects::check(&seen("deed admission at=2000ms machine=1 to=drain\n"))),
         "acknowledged-is-there"
     );
+}
+
+#[test]
+fn reports_are_compared_with_systemd() {
+    let ordered = || seen("deed put at=2000ms unit=1\n").order(1, 1);
+    assert_eq!(broken(reports::check(&ordered())), "report-is-true");
+    let with = |active: &str, order: bool| {
+        let mut seen = if order { ordered() } else { seen("deed put at=2000ms unit=1\n") };
+        let hash = seen.registry.jobs[&unit_name(1)].hash.unwrap();
+        let state = SystemdState::new("loaded", active, "");
+        let value = Report { state, hash, launched: true, run: 0, error: String::new() };
+        seen.registry.reports.insert((unit_name(1), machine_id(1)), Read { value, revision: 1 });
+        seen.states.insert((1, 1), SystemdState::new("loaded", "active", "running"));
+        seen
+    };
+    assert_eq!(reports::check(&with("active", true)), Ok(()));
+    assert_eq!(broken(reports::check(&with("failed", true))), "report-is-true");
+    assert_eq!(broken(reports::check(&with("active", false))), "let-go");
 }
 
 #[test]

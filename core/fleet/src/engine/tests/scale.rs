@@ -22,7 +22,7 @@ fn places_ten_thousand_units_from_cold() {
     let mut watch = bench.registry.watch(snapshot.revision + 1, &crate::registry::Scope::All);
     let (mut own, mut writes) = (Duration::ZERO, 0);
     let begin = Instant::now();
-    let mut world = World::new(snapshot, None, Duration::ZERO);
+    let mut world = World::new(snapshot, None, kernel::Planted::none(), Duration::ZERO);
     own += begin.elapsed();
     while let Some((id, steps)) = world.next_write(Duration::ZERO) {
         let done = now(bench.registry.decide(Fence(fence), &steps)).unwrap();
