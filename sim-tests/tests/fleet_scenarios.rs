@@ -184,9 +184,9 @@ fn a_hundred_machines_start_a_thousand_units_within_two_seconds() {
     assert!(cold_start(100, 1_000) <= 2 * SECOND);
 }
 
-/// Takes minutes without optimisation: `cargo test --release -p sim-tests --test fleet_scenarios -- --ignored --nocapture`.
+/// `cargo test -p sim-tests --test fleet_scenarios -- --ignored --nocapture`.
 #[test]
-#[ignore = "takes minutes without optimisation"]
+#[ignore = "takes half a minute"]
 fn a_thousand_machines_start_ten_thousand_units_within_two_seconds() {
     assert!(cold_start(1_000, 10_000) <= 2 * SECOND);
 }
