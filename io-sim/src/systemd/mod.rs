@@ -79,6 +79,7 @@ impl SimSystemd {
             frozen: false,
             held: Vec::new(),
             jobs: 0,
+            turns: 0,
         };
         SimSystemd { world: world.clone(), node, state: Arc::new(Mutex::new(state)) }
     }

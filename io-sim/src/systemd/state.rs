@@ -41,6 +41,8 @@ pub(super) struct State {
     pub frozen: bool,
     pub held: Vec<Held>,
     pub jobs: u64,
+    /// Numbers the movements of all units, so that an alarm of a unit that was forgotten and read anew is void.
+    pub turns: u64,
 }
 
 impl State {
@@ -335,7 +337,7 @@ impl State {
         let Some(unit) = self.units.get(name).filter(|unit| unit.run.is_some()) else { return };
         let after = self.draws.kill();
         if unit.phase == Phase::Stopping {
-            self.unit(name).turn += 1;
+            self.next_turn(name);
             return self.stopped_after(host, name, after, Phase::Failed, why);
         }
         self.alarm(host, name, after, move |host, state, name| {
@@ -359,13 +361,20 @@ impl State {
         if stays {
             return self.becomes(host, name, Phase::Exited);
         }
-        if !definition.restart.after(well) || (oneshot_starts && well) {
+        // A stop that waits is not to be undone.
+        let to_stop = self.unit(name).job.as_ref().is_some_and(|job| job.kind == JobKind::Stop);
+        if to_stop || !definition.restart.after(well) || (oneshot_starts && well) {
             return self.becomes(host, name, rest);
         }
         self.becomes(host, name, Phase::AutoRestart);
         self.alarm(host, name, definition.restart_after, |host, state, name| {
             state.spawn(host, name, Began::Restart);
         });
+    }
+
+    fn next_turn(&mut self, name: &str) {
+        self.turns += 1;
+        self.unit(name).turn = self.turns;
     }
 
     /// Does something to the unit after a while, unless it has moved by then.
@@ -387,9 +396,9 @@ impl State {
 
     /// The unit has moved.
     pub fn becomes(&mut self, host: &SimSystemd, name: &str, phase: Phase) {
+        self.next_turn(name);
         let unit = self.unit(name);
         unit.phase = phase;
-        unit.turn += 1;
         let rests = matches!(phase, Phase::Dead | Phase::Failed);
         assert!(!rests || unit.run.is_none(), "{name} is at rest and has a process");
         host.trace(|| format!("{name}: {phase:?}"));

@@ -80,7 +80,7 @@ pub(super) struct Job {
 pub(super) struct Unit {
     pub loaded: Loaded,
     pub phase: Phase,
-    /// Counts what happens to the unit, so that an alarm set before is void.
+    /// The number of its last movement: an alarm set before it is void.
     pub turn: u64,
     /// The run of its process in the record.
     pub run: Option<usize>,

@@ -328,6 +328,10 @@ impl Unit {
         }
         self.sight = Sight::Fresh;
         self.settle_doubt();
+        if self.state.is_at_rest() && self.killed.take().is_some() {
+            // It did not fail: it is to be started again once it may run.
+            self.launched = Some(false);
+        }
         let Some(result) = self.stopped.take() else { return };
         if self.state.is_at_rest() {
             self.launched = Some(false);

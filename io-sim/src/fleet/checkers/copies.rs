@@ -10,7 +10,7 @@ use super::Seen;
 use crate::checkers::{Checked, ensure};
 use crate::fleet::operator::Outcome;
 use crate::fleet::plan::{MishapKind, UnitSpec, Wish};
-use crate::systemd::Run;
+use crate::systemd::{Began, Run};
 use fleet::unit::PartitionPolicy;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -49,7 +49,12 @@ fn pair(seen: &Seen, first: (u16, &Run), second: (u16, &Run)) -> Checked {
         PartitionPolicy::Keep => {
             seen.store_was_wrong(from, other.from) || seen.was_wrong(here, from, other.from, |_| true)
         }
-        PartitionPolicy::Stop => seen.was_wrong(here, from, other.from, disables_agent),
+        PartitionPolicy::Stop => {
+            // What systemd starts again was there before: then either agent may be the one that could not stop its own.
+            let again = other.began == Began::Restart;
+            seen.was_wrong(here, from, other.from, disables_agent)
+                || (again && seen.was_wrong(there, from, other.from, disables_agent))
+        }
         PartitionPolicy::Hold => declared_gone(seen, here, other.from),
     };
     ensure(excused, NAME, "one-copy", || {

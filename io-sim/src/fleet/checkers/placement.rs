@@ -46,13 +46,17 @@ fn once(seen: &Seen, spec: &UnitSpec) -> Checked {
     wanted_text(spec, running)?;
     let ordered = seen.ordered(spec.unit);
     ensure(ordered.len() <= 1, NAME, "one-order", || format!("u{} is ordered on {ordered:?}", spec.unit))?;
-    let done = seen.registry.jobs.get(&unit_name(spec.unit)).is_some_and(|job| job.is_done());
     match ordered.first() {
-        None if done => Ok(()),
+        None if is_done(seen, spec.unit) => Ok(()),
         None => fits_nowhere(seen, spec),
         Some(_) if !running.is_empty() || !spec.is_lasting() => Ok(()),
         Some(machine) => has_an_excuse(seen, spec, *machine),
     }
+}
+
+/// A oneshot that has run is not placed again.
+fn is_done(seen: &Seen, unit: u16) -> bool {
+    seen.registry.jobs.get(&unit_name(unit)).is_some_and(|job| job.is_done())
 }
 
 /// A lasting unit that is placed and has no process: something must have happened that nobody mends.
@@ -118,7 +122,13 @@ fn fits_nowhere(seen: &Seen, spec: &UnitSpec) -> Checked {
     let taker = seen.plan.all_machines().find(|machine| takes(seen, *machine, &group));
     ensure(taker.is_none(), NAME, "placed-if-possible", || {
         let group: Vec<u16> = group.iter().map(|member| member.unit).collect();
-        format!("u{} is placed nowhere, but machine {taker:?} could take {group:?}", spec.unit)
+        let job = seen.registry.jobs.get(&unit_name(spec.unit));
+        let name = unit_name(spec.unit);
+        let reports: Vec<_> = seen.registry.reports_of(&name).map(|(machine, _)| machine.as_str()).collect();
+        format!(
+            "{name} is placed nowhere, but machine {taker:?} could take {group:?}; the registry has {job:?} and reports of \
+             {reports:?}"
+        )
     })
 }
 
@@ -128,7 +138,11 @@ fn group_of<'a>(seen: &'a Seen, spec: &'a UnitSpec) -> Vec<&'a UnitSpec> {
     while let Some(next) = group.last().and_then(|member| member.beside) {
         let free = seen.wanted(next).filter(|(_, state)| *state != DesiredState::Inactive);
         match free {
-            Some((other, _)) if seen.ordered(next).is_empty() && group.iter().all(|one| one.unit != next) => {
+            Some((other, _))
+                if seen.ordered(next).is_empty()
+                    && !is_done(seen, next)
+                    && group.iter().all(|one| one.unit != next) =>
+            {
                 group.push(other);
             }
             _ => break,
