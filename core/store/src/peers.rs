@@ -36,6 +36,7 @@ pub struct Links {
 }
 
 /// What a link is told.
+#[allow(clippy::large_enum_variant, reason = "nearly all are bodies")]
 enum Outgoing {
     /// Send this.
     Body(Body),
