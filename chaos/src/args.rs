@@ -73,7 +73,7 @@ impl Single {
 #[derive(ClapArgs)]
 pub struct Run {
     /// What to run.
-    #[arg(long, value_enum, default_value_t = Workload::All)]
+    #[arg(long, value_enum, default_value_t = Workload::Store)]
     pub workload: Workload,
     /// How many seeds; without it and without --minutes, 1000.
     #[arg(long, value_name = "N")]

@@ -103,7 +103,7 @@ impl SimSystemd {
     /// The number of the connection to the bus; `None` while it is away.
     fn connection(&self) -> Option<u64> {
         let state = self.lock();
-        (state.connection % 2 == 0).then_some(state.connection)
+        state.connection.is_multiple_of(2).then_some(state.connection)
     }
 
     /// Does something after a while, unless the machine boots before; a frozen machine does it when it thaws.
