@@ -39,7 +39,8 @@ fn every_class_and_deed_is_drawn_by_some_seed() {
     let plans: Vec<_> = (0..60).map(Plan::from_seed).collect();
     let classes: BTreeSet<_> =
         plans.iter().flat_map(|plan| &plan.faults).map(|fault| fault.class.name()).collect();
-    assert_eq!(classes, Class::NAMES.into());
+    // Who lies about syncs stands in no drawn plan: draw.rs says why.
+    assert_eq!(classes, Class::NAMES.into_iter().filter(|name| *name != "lying-sync").collect());
     let deeds: BTreeSet<_> =
         plans.iter().flat_map(|plan| &plan.operations).map(|operation| operation.deed.name()).collect();
     assert_eq!(deeds.len(), 10);
