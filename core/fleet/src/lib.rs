@@ -1,6 +1,6 @@
 //! systemd for the whole cluster: an operator submits a unit once, and the cluster runs it.
 //!
-//! Inside decide pure values: [`unit`] files, [`schedule`] (which machine runs what, and why), [`rollout`] (at what pace units are
+//! Inside decide pure values: [`mod@unit`] files, [`schedule`] (which machine runs what, and why), [`rollout`] (at what pace units are
 //! replaced), [`reconcile`] (what one machine must do). Around them wait two loops: the [`engine`], of which one in the
 //! cluster leads, writes decisions into the [`registry`]; the [`agent`] on each machine carries out its own orders over the
 //! [`systemd`] port. [`api`] is what clients see. The store is known as `kernel::Kv` only.
