@@ -1,0 +1,8 @@
+//! flannel, decided: which subnet a machine holds, what its kernel should hold for that, and the difference.
+//!
+//! Inside decide pure values: `config`, `subnet`, `choose`, `desired`, `plan`, `udp`. Around them waits one loop, `agent`, over the
+//! ports `Kv` (kernel), [`links::Links`], `tun` and `local`. The picture is docs/decisions/0007-flannel.md.
+#![forbid(unsafe_code)]
+
+pub mod links;
+pub mod rules;
