@@ -4,5 +4,9 @@
 //! ports `Kv` (kernel), [`links::Links`], `tun` and `local`. The picture is docs/decisions/0007-flannel.md.
 #![forbid(unsafe_code)]
 
+pub mod config;
+pub mod env;
+mod fields;
 pub mod links;
 pub mod rules;
+pub mod subnet;

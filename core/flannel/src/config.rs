@@ -1,0 +1,54 @@
+//! The cluster's network config: the value of `<prefix>/config`, read as flannel reads it, refused with the field's name.
+//!
+//! Names match in any case and unknown ones are ignored. What is left out has flannel's default; the one surprise among them is
+//! the backend, which is `udp` (its documentation says vxlan).
+
+mod backend;
+pub mod change;
+mod range;
+#[cfg(test)]
+mod tests;
+
+pub use crate::fields::FieldError as ConfigError;
+pub use backend::{Backend, WireguardMode};
+pub use range::{Prefix, Range, Range4, Range6};
+
+use crate::fields::Fields;
+
+/// What the whole cluster agrees on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkConfig {
+    /// The IPv4 network and how it is divided; none where EnableIPv4 is false. One of the two is always there.
+    pub v4: Option<Range4>,
+    /// The IPv6 network likewise; none unless EnableIPv6 is true.
+    pub v6: Option<Range6>,
+    /// EnableNFTables as written; none if it is not.
+    pub rules: Option<bool>,
+    /// How packets get from one machine to another.
+    pub backend: Backend,
+}
+
+impl NetworkConfig {
+    /// Reads the JSON text of the config key.
+    pub fn parse(text: &str) -> Result<NetworkConfig, ConfigError> {
+        let fields = Fields::parse("the network config", text)?;
+        let v4 = match fields.flag("EnableIPv4", true)? {
+            true => Some(Range4::read(&fields)?),
+            false => None,
+        };
+        let v6 = match fields.flag("EnableIPv6", false)? {
+            true => Some(Range6::read(&fields)?),
+            false => None,
+        };
+        if v4.is_none() && v6.is_none() {
+            let message = "without EnableIPv6 there is no network left; set one of the two to true";
+            return Err(ConfigError::new("EnableIPv4", false, message));
+        }
+        let backend = Backend::read(fields.get("Backend").cloned())?;
+        if v4.is_none() && matches!(backend, Backend::Udp { .. } | Backend::Ipip { .. }) {
+            let message = "works over IPv4 only; use another Backend, or enable IPv4";
+            return Err(ConfigError::new("Backend.Type", format!("{:?}", backend.name()), message));
+        }
+        Ok(NetworkConfig { v4, v6, rules: fields.optional_flag("EnableNFTables")?, backend })
+    }
+}
