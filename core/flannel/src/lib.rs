@@ -8,5 +8,7 @@ pub mod config;
 pub mod env;
 mod fields;
 pub mod links;
+pub mod local;
+pub mod plan;
 pub mod rules;
 pub mod subnet;

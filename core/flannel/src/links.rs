@@ -168,6 +168,9 @@ pub struct Route {
     pub protocol: u8,
 }
 
+/// The metric of a [`Way::Blackhole`]; other routes of ours have none (0; 1024 for IPv6, the kernel's own).
+pub const LAST_RESORT: u32 = 1 << 20;
+
 /// What becomes of a packet.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Way {
@@ -180,7 +183,8 @@ pub enum Way {
         /// The gateway counts as reachable on the link, whatever the link's addresses say.
         onlink: bool,
     },
-    /// It is dropped.
+    /// It is dropped, unless another route to the same destination takes it: the metric is [`LAST_RESORT`], so the two
+    /// stand beside each other, and a bridge that has the destination goes before.
     Blackhole,
 }
 
@@ -247,7 +251,7 @@ pub enum Operation {
     AddAddress(Address),
     /// Removes an address.
     DeleteAddress(Address),
-    /// Makes the route to a destination, in place of one to the same destination.
+    /// Makes the route to a destination, in place of one to the same destination (and of the same metric).
     PutRoute(Route),
     /// Removes a route.
     DeleteRoute(Route),

@@ -1,0 +1,238 @@
+//! The difference between what the kernel should hold and what it holds, as operations in an order that loses no packet.
+//!
+//! A packet to a peer meets a route, then the neighbour entry of its gateway, then the forwarding entry of that neighbour's
+//! MAC, then the device. So they are made from the far end to the near one: device, address, forwarding entry, neighbour,
+//! rules, and the route last; and taken away in the opposite order. Whatever changes is put in the place of the old, never
+//! deleted and made again. When a peer gets another MAC, the new forwarding entry comes first, then the neighbour turns
+//! to it, and the old forwarding entry goes last: there is always a whole path.
+//!
+//! An example. The peer 10.5.2.0/24 rebooted and has another MAC:
+//!
+//! ```text
+//! PutForwarding    flannel.1  0e:..:bb -> 192.168.0.2
+//! PutNeighbour     flannel.1  10.5.2.0 is 0e:..:bb
+//! DeleteForwarding flannel.1  0e:..:aa -> 192.168.0.2
+//! ```
+//!
+//! Nothing is touched that is not [`Ours`].
+
+#[cfg(test)]
+mod tests;
+
+use crate::links::*;
+use crate::rules::{Means, RuleSet};
+use ipnet::IpNet;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The protocol of the routes that flannel makes: `boot`.
+pub const BOOT: u8 = 3;
+
+/// Which entries of the kernel are ours to change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ours {
+    /// Our devices, by name: they, and all that is on them, are ours.
+    pub links: BTreeSet<String>,
+    /// The cluster's networks. A route by which flannel would reach a peer is ours wherever it leads: protocol `boot`, by a
+    /// gateway, to a place in one of them but not to the whole.
+    pub networks: Vec<IpNet>,
+    /// Our own subnets. Routes to parts of them are of the containers here (some network plug-ins make one for each, of
+    /// protocol `boot`), and never ours; a route to one of them as a whole may be left from when it was a peer's.
+    pub own: Vec<IpNet>,
+    /// Whether flannel's rules are ours now.
+    pub rules: bool,
+}
+
+impl Ours {
+    /// What to ask the kernel for.
+    pub fn scope(&self) -> Scope {
+        Scope { links: self.links.clone(), networks: self.networks.clone(), rules: self.rules }
+    }
+
+    /// Whether a route of the kernel is ours to take away.
+    pub fn route(&self, route: &Route) -> bool {
+        let to = &route.destination;
+        let peers = self.networks.iter().any(|network| network.contains(to) && network != to);
+        let inside_own = self.own.iter().any(|own| own.contains(to) && own != to);
+        match &route.way {
+            Way::Out { link, .. } if self.links.contains(link) => true,
+            Way::Out { gateway, .. } => route.protocol == BOOT && gateway.is_some() && peers && !inside_own,
+            Way::Blackhole => route.protocol == BOOT && self.own.contains(to),
+        }
+    }
+}
+
+/// What makes `present` into `desired`, as far as it is ours; empty when nothing is to be done.
+///
+/// A TUN device that is missing cannot be made this way (the Tun port makes it), so what hangs on it is left out.
+pub fn plan(desired: &Tables, present: &Tables, ours: &Ours) -> Vec<Operation> {
+    let wishes = desired.links.iter().map(|link| &link.name);
+    assert!(
+        wishes.clone().all(|name| ours.links.contains(name)),
+        "a wish for a link that is not ours: {desired:?}"
+    );
+    let links = Changes::of_links(&desired.links, &present.links, ours);
+    // What hung on a link that is made anew is gone with the old one.
+    let stays = |link: &str| !links.anew.contains(link);
+    let can = |link: &str| !links.missing.contains(link);
+    let mut gone = Vec::new();
+    let mut operations = links.operations;
+
+    let (puts, deletes) = addresses(desired, present, ours, &stays);
+    operations.extend(puts.into_iter().filter(|address| can(&address.link)).map(Operation::AddAddress));
+    gone.extend(deletes.into_iter().map(Operation::DeleteAddress));
+    let (puts, deletes) = forwardings(desired, present, ours, &stays);
+    operations.extend(puts.into_iter().filter(|entry| can(&entry.link)).map(Operation::PutForwarding));
+    gone.extend(deletes.into_iter().map(Operation::DeleteForwarding));
+    let (puts, deletes) = neighbours(desired, present, ours, &stays);
+    operations.extend(puts.into_iter().filter(|entry| can(&entry.link)).map(Operation::PutNeighbour));
+    gone.extend(deletes.into_iter().map(Operation::DeleteNeighbour));
+    if ours.rules {
+        let (puts, deletes) = rules(&desired.rules, &present.rules);
+        operations.extend(puts.into_iter().map(Operation::PutRules));
+        gone.extend(deletes.into_iter().map(Operation::DeleteRules));
+    }
+    let (puts, deletes) = routes(desired, present, ours, &stays);
+    let leads = |route: &Route| out(route).is_none_or(&can);
+    operations.extend(puts.into_iter().filter(leads).map(Operation::PutRoute));
+    gone.extend(deletes.into_iter().map(Operation::DeleteRoute));
+
+    operations.extend(gone.into_iter().rev());
+    operations.extend(links.unwished.into_iter().map(Operation::DeleteLink));
+    operations
+}
+
+/// What is to be done to the links themselves.
+#[derive(Default)]
+struct Changes {
+    operations: Vec<Operation>,
+    /// Links that go, or are made in place of another.
+    anew: BTreeSet<String>,
+    /// TUN devices that nobody holds open.
+    missing: BTreeSet<String>,
+    /// Links of ours that nobody wishes.
+    unwished: Vec<String>,
+}
+
+impl Changes {
+    fn of_links(desired: &BTreeSet<Link>, present: &BTreeSet<Link>, ours: &Ours) -> Changes {
+        let here: BTreeMap<&str, &Link> = present.iter().map(|link| (link.name.as_str(), link)).collect();
+        let mut changes = Changes::default();
+        for wish in desired {
+            match here.get(wish.name.as_str()) {
+                None if wish.kind == LinkKind::Tun => {
+                    changes.missing.insert(wish.name.clone());
+                }
+                None => changes.operations.push(Operation::AddLink(wish.clone())),
+                Some(link) if link.kind != wish.kind => changes.replace(wish),
+                Some(link) if !fits(link, wish) => changes.operations.push(Operation::SetLink(wish.clone())),
+                Some(_) => {}
+            }
+        }
+        let wished: BTreeSet<&str> = desired.iter().map(|link| link.name.as_str()).collect();
+        for link in present.iter().filter(|link| ours.links.contains(&link.name)) {
+            if !wished.contains(link.name.as_str()) {
+                changes.anew.insert(link.name.clone());
+                changes.unwished.push(link.name.clone());
+            }
+        }
+        changes
+    }
+
+    /// Another kind of device has the name.
+    fn replace(&mut self, wish: &Link) {
+        self.anew.insert(wish.name.clone());
+        self.operations.push(Operation::DeleteLink(wish.name.clone()));
+        if wish.kind == LinkKind::Tun {
+            self.missing.insert(wish.name.clone());
+        } else {
+            self.operations.push(Operation::AddLink(wish.clone()));
+        }
+    }
+}
+
+/// Whether a link of the right kind is as wished in what can be changed in place.
+fn fits(link: &Link, wish: &Link) -> bool {
+    (link.mtu, link.up) == (wish.mtu, wish.up) && (wish.mac.is_none() || link.mac == wish.mac)
+}
+
+/// What is to be put, and what is to go.
+type Difference<T> = (Vec<T>, Vec<T>);
+
+fn addresses(
+    desired: &Tables,
+    present: &Tables,
+    ours: &Ours,
+    stays: &dyn Fn(&str) -> bool,
+) -> Difference<Address> {
+    let here: BTreeSet<&Address> = present.addresses.iter().filter(|address| stays(&address.link)).collect();
+    let puts = desired.addresses.iter().filter(|address| !here.contains(address)).cloned().collect();
+    let unwished =
+        |address: &&&Address| ours.links.contains(&address.link) && !desired.addresses.contains(*address);
+    (puts, here.iter().filter(unwished).map(|address| (*address).clone()).collect())
+}
+
+fn forwardings(
+    desired: &Tables,
+    present: &Tables,
+    ours: &Ours,
+    stays: &dyn Fn(&str) -> bool,
+) -> Difference<Forwarding> {
+    let here: BTreeSet<&Forwarding> = present.forwardings.iter().filter(|entry| stays(&entry.link)).collect();
+    let puts = desired.forwardings.iter().filter(|entry| !here.contains(entry)).cloned().collect();
+    let wished: BTreeSet<(&str, Mac)> =
+        desired.forwardings.iter().map(|entry| (entry.link.as_str(), entry.mac)).collect();
+    let unwished = |entry: &&&Forwarding| {
+        ours.links.contains(&entry.link) && !wished.contains(&(&entry.link, entry.mac))
+    };
+    (puts, here.iter().filter(unwished).map(|entry| (*entry).clone()).collect())
+}
+
+fn neighbours(
+    desired: &Tables,
+    present: &Tables,
+    ours: &Ours,
+    stays: &dyn Fn(&str) -> bool,
+) -> Difference<Neighbour> {
+    let here: BTreeSet<&Neighbour> = present.neighbours.iter().filter(|entry| stays(&entry.link)).collect();
+    let puts = desired.neighbours.iter().filter(|entry| !here.contains(entry)).cloned().collect();
+    let wished: BTreeSet<(&str, std::net::IpAddr)> =
+        desired.neighbours.iter().map(|entry| (entry.link.as_str(), entry.address)).collect();
+    let unwished = |entry: &&&Neighbour| {
+        ours.links.contains(&entry.link) && !wished.contains(&(&entry.link, entry.address))
+    };
+    (puts, here.iter().filter(unwished).map(|entry| (*entry).clone()).collect())
+}
+
+/// Two routes of which the kernel holds one only.
+fn place(route: &Route) -> (IpNet, bool) {
+    (route.destination, route.way == Way::Blackhole)
+}
+
+/// The link by which a route leads.
+fn out(route: &Route) -> Option<&str> {
+    match &route.way {
+        Way::Out { link, .. } => Some(link),
+        Way::Blackhole => None,
+    }
+}
+
+fn routes(
+    desired: &Tables,
+    present: &Tables,
+    ours: &Ours,
+    stays: &dyn Fn(&str) -> bool,
+) -> Difference<Route> {
+    let here: BTreeSet<&Route> = present.routes.iter().filter(|route| out(route).is_none_or(stays)).collect();
+    let puts: Vec<Route> = desired.routes.iter().filter(|route| !here.contains(route)).cloned().collect();
+    let replaced: BTreeSet<(IpNet, bool)> = puts.iter().map(place).collect();
+    let unwished = |route: &&&Route| {
+        ours.route(route) && !desired.routes.contains(**route) && !replaced.contains(&place(route))
+    };
+    (puts, here.iter().filter(unwished).map(|route| (*route).clone()).collect())
+}
+
+fn rules(desired: &BTreeSet<RuleSet>, present: &BTreeSet<RuleSet>) -> Difference<RuleSet> {
+    let puts = desired.iter().filter(|set| !present.contains(*set)).cloned().collect();
+    let wished: BTreeSet<(bool, Means)> = desired.iter().map(|set| (set.v6, set.means)).collect();
+    (puts, present.iter().filter(|set| !wished.contains(&(set.v6, set.means))).cloned().collect())
+}
