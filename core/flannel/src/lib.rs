@@ -12,3 +12,4 @@ pub mod local;
 pub mod plan;
 pub mod rules;
 pub mod subnet;
+pub mod tun;
