@@ -4,12 +4,14 @@
 //! ports `Kv` (kernel), [`links::Links`], `tun` and `local`. The picture is docs/decisions/0007-flannel.md.
 #![forbid(unsafe_code)]
 
+pub mod choose;
 pub mod config;
 pub mod env;
 mod fields;
 pub mod links;
 pub mod local;
 pub mod plan;
+pub mod registry;
 pub mod rules;
 pub mod subnet;
 pub mod tun;
