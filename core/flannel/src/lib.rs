@@ -6,8 +6,10 @@
 
 pub mod choose;
 pub mod config;
+pub mod desired;
 pub mod env;
 mod fields;
+pub mod interface;
 pub mod links;
 pub mod local;
 pub mod plan;

@@ -45,7 +45,7 @@ pub(crate) fn apply(tables: &mut Tables, operation: &Operation) -> LinksResult<(
             tables.links.insert(Link { mac: wish.mac.or(link.mac), mtu: wish.mtu, up: wish.up, ..link });
         }
         Operation::AddAddress(address) if has(tables, &address.link) => {
-            drop(tables.addresses.insert(address))
+            tables.addresses.insert(address);
         }
         Operation::DeleteAddress(address) if tables.addresses.remove(&address) => {}
         Operation::PutRoute(route) if out(&route).is_none_or(|link| link == "eth0" || has(tables, link)) => {
