@@ -17,3 +17,4 @@ pub mod registry;
 pub mod rules;
 pub mod subnet;
 pub mod tun;
+pub mod udp;
