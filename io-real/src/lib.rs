@@ -16,6 +16,8 @@ mod http;
 mod member;
 mod meter;
 mod metrics;
+#[cfg(feature = "hosts")]
+pub mod namespaces;
 pub mod ports;
 pub mod process;
 pub mod served;

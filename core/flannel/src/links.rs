@@ -293,6 +293,16 @@ pub struct Path {
     pub gateway: Option<IpAddr>,
 }
 
+/// What the machine's firewall is like, for the choice of the means of the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Firewall {
+    /// There is a FORWARD chain of iptables whose policy is drop (Docker makes it so). Then only rules made by
+    /// [`crate::rules::Means::Iptables`] let packets pass through this machine.
+    pub forward_drops: bool,
+    /// Whether iptables can draw the ports of a masquerade at random. nftables always can.
+    pub random_fully: bool,
+}
+
 /// The kernel's tables.
 pub trait Links: Send + Sync {
     /// Every link with its addresses.
@@ -306,6 +316,11 @@ pub trait Links: Send + Sync {
 
     /// What the kernel holds of `scope`. An entry that cannot be understood is left out; it is not ours then.
     fn tables<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, LinksResult<Tables>>;
+
+    /// What the firewall of that family is like now. Ask again when a hint says that rules have changed.
+    fn firewall(&self, _v6: bool) -> BoxFuture<'_, LinksResult<Firewall>> {
+        Box::pin(async { Ok(Firewall { forward_drops: false, random_fully: true }) })
+    }
 
     /// Does these, in this order, each on its own: one that fails does not keep the next from being tried. One outcome each.
     fn apply<'a>(&'a self, operations: &'a [Operation]) -> BoxFuture<'a, Vec<LinksResult<()>>>;

@@ -246,7 +246,7 @@ impl Drop for Hosts {
 }
 
 /// The cgroup2 hierarchy of this machine, alone or beside the old ones.
-fn cgroups() -> Option<PathBuf> {
+pub(crate) fn cgroups() -> Option<PathBuf> {
     let places = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(PathBuf::from);
     places
         .into_iter()
@@ -254,7 +254,7 @@ fn cgroups() -> Option<PathBuf> {
 }
 
 /// A shell that runs `text`.
-fn script(text: &str, name: &str) -> Command {
+pub(crate) fn script(text: &str, name: &str) -> Command {
     let mut command = Command::new("bash");
     command.arg("-c").arg(text).arg(name).stdin(Stdio::null());
     command
@@ -281,7 +281,7 @@ fn start_lan(cgroup: &Path) -> io::Result<u32> {
 }
 
 /// Waits until a child says that it is ready.
-fn expect_ready(child: &mut Child, what: &str) -> io::Result<()> {
+pub(crate) fn expect_ready(child: &mut Child, what: &str) -> io::Result<()> {
     let stdout = child.stdout.take().ok_or_else(|| Error::other("no pipe"))?;
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line)?;
@@ -291,7 +291,7 @@ fn expect_ready(child: &mut Child, what: &str) -> io::Result<()> {
     }
 }
 
-fn succeeded(argv: &[&str], output: Output) -> io::Result<String> {
+pub(crate) fn succeeded(argv: &[&str], output: Output) -> io::Result<String> {
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         return Ok(stdout);
