@@ -54,14 +54,20 @@ impl Me {
     }
 }
 
-/// Our own lease that fits the config, if there is one: a reservation first, then the one of the last time, then the lowest.
+/// Our own lease that can be used, if there is one: a reservation first, then the one of the last time, then the lowest. It must
+/// fit the config, and no lease of somebody else may overlap it (ours came second in a race, and we died before we could delete it).
 pub fn own<'a>(
     config: &NetworkConfig,
-    leases: impl IntoIterator<Item = &'a Lease>,
+    leases: &[&'a Lease],
     me: &Me,
     previous: Option<&SubnetKey>,
 ) -> Option<&'a Lease> {
-    let ours = leases.into_iter().filter(|lease| me.owns(config, lease) && fits(config, &lease.key));
+    let is_alone = |own: &Lease| {
+        let mut others = leases.iter().filter(|other| other.key != own.key && !me.owns(config, other));
+        !others.any(|other| other.key.overlaps(&own.key))
+    };
+    let ours = leases.iter().copied().filter(|lease| me.owns(config, lease) && fits(config, &lease.key));
+    let ours = ours.filter(|lease| is_alone(lease));
     ours.min_by_key(|lease| (!lease.is_reservation(), Some(&lease.key) != previous, lease.key))
 }
 
@@ -74,7 +80,7 @@ pub fn choose(
     previous: Option<&SubnetKey>,
     rng: &mut Stream,
 ) -> Choice {
-    if let Some(lease) = own(config, leases.iter().copied(), me, previous) {
+    if let Some(lease) = own(config, leases, me, previous) {
         return Choice::Reuse(lease.clone());
     }
     let is_stale = |lease: &&Lease| me.owns(config, lease) && !lease.is_reservation();

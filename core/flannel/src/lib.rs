@@ -10,6 +10,7 @@ pub mod desired;
 pub mod env;
 mod fields;
 pub mod interface;
+pub mod holder;
 pub mod links;
 pub mod local;
 pub mod plan;

@@ -1,0 +1,94 @@
+//! What the store holds, as far as the watch has told.
+
+use super::notes::Notes;
+use crate::config::NetworkConfig;
+use crate::registry::{Event, Loaded, Spoilt};
+use crate::subnet::{Lease, SubnetKey};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The store at one revision.
+#[derive(Debug, Default)]
+pub(super) struct View {
+    /// The revision.
+    pub(super) revision: i64,
+    /// The last config that could be read.
+    pub(super) config: Option<NetworkConfig>,
+    /// Leases by key; where one was spoilt, as it was before.
+    pub(super) leases: Arc<BTreeMap<SubnetKey, Lease>>,
+    /// Keys whose value cannot be read, and the revision of that.
+    pub(super) spoilt: BTreeMap<SubnetKey, i64>,
+}
+
+impl View {
+    /// Takes over what was read anew. What cannot be read now stays as it was known before.
+    pub(super) fn load(&mut self, loaded: Loaded, notes: &mut Notes) {
+        let before = std::mem::take(&mut self.leases);
+        let mut leases: BTreeMap<SubnetKey, Lease> =
+            loaded.leases.into_iter().map(|lease| (lease.key, lease)).collect();
+        self.spoilt.clear();
+        for spoilt in loaded.spoilt {
+            if let Some(kept) = spoilt.key.and_then(|key| before.get(&key)) {
+                leases.insert(kept.key, kept.clone());
+            }
+            self.spoil(spoilt, notes);
+        }
+        self.leases = Arc::new(leases);
+        self.set_config(loaded.config, notes);
+        self.revision = loaded.revision;
+    }
+
+    /// Takes in what changed; complete up to `revision` then.
+    pub(super) fn apply(&mut self, revision: i64, events: Vec<Event>, notes: &mut Notes) {
+        assert!(revision > 0, "a change has a revision");
+        for event in events {
+            match event {
+                Event::Config(text) => self.set_config(text, notes),
+                Event::Put(lease) => {
+                    self.spoilt.remove(&lease.key);
+                    Arc::make_mut(&mut self.leases).insert(lease.key, lease);
+                }
+                Event::Gone(key) => {
+                    self.spoilt.remove(&key);
+                    Arc::make_mut(&mut self.leases).remove(&key);
+                }
+                Event::Spoilt(spoilt) => self.spoil(spoilt, notes),
+                Event::Cleared(name) => notes.forget(&name),
+            }
+        }
+        self.revision = self.revision.max(revision);
+    }
+
+    fn spoil(&mut self, spoilt: Spoilt, notes: &mut Notes) {
+        let Spoilt { name, key, why, mod_revision } = spoilt;
+        let what = match key {
+            Some(key) => {
+                self.spoilt.insert(key, mod_revision);
+                "what it said before stays in force"
+            }
+            None => "it is ignored",
+        };
+        notes.about(&name, mod_revision, format!("key {name}: {why}; {what}; write it anew or delete it"));
+    }
+
+    fn set_config(&mut self, text: Option<String>, notes: &mut Notes) {
+        let Some(text) = text else {
+            if self.config.is_some() {
+                notes.say(
+                    "the network config was deleted from the store; the last one stays in force".to_owned(),
+                );
+            }
+            return;
+        };
+        match NetworkConfig::parse(&text) {
+            Ok(config) => self.config = Some(config),
+            Err(error) => {
+                let then = match self.config {
+                    Some(_) => "the one before it stays in force",
+                    None => "nothing can begin before it is right",
+                };
+                notes.say(format!("the network config in the store cannot be used: {error}; {then}"));
+            }
+        }
+    }
+}
