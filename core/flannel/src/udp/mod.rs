@@ -28,4 +28,3 @@ pub mod shared;
 pub mod split;
 pub mod transport;
 pub mod vnet;
-
