@@ -1,6 +1,6 @@
 //! `orlop`: etcd, fleet and their tools as one program with many names.
 //!
-//! The name under which it was started (a symlink `etcd`, `etcdctl`, `fleetctl`) picks the program, and otherwise the first argument
+//! The name under which it was started (a symlink `etcd`, `fleetctl`, `flanneld`, ...) picks the program, and otherwise the first argument
 //! does. Each program keeps the flags, variables and exit codes of the one it stands for, and has a file or folder here;
 //! what they share is no more than Go's notations ([`golang`]) and a standard output that survives `| head` ([`output`]).
 #![forbid(unsafe_code)]
@@ -11,8 +11,10 @@ compile_error!(
 );
 
 mod bench;
+mod cni;
 mod etcd;
 mod etcdctl;
+mod flanneld;
 mod fleetctl;
 mod fleetd;
 mod golang;
@@ -28,6 +30,9 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// The names of symlinks. `flannel` is what runtimes call the plugin.
+const NAMES: [&str; 6] = ["etcd", "etcdctl", "flannel", "flanneld", "fleetctl", "fleetd"];
+
 const USAGE: &str = "\
 Usage: orlop <program> [arguments]
 
@@ -36,6 +41,8 @@ Programs:
   etcdctl   a client for any etcd v3 server
   fleetd    units for this machine, and the engine that places them
   fleetctl  a client for any fleet
+  flanneld  one flat network for the containers of all machines
+  cni       flannel's plugin for container runtimes (as a symlink: flannel)
   bench     a load generator for any etcd v3 server
   node      everything on this machine; with --dev, one member and no configuration
 
@@ -45,8 +52,7 @@ Programs:
 fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().collect();
     let started_as = args.first().map(Path::new).and_then(Path::file_name).map(OsStr::to_os_string);
-    let by_name =
-        started_as.filter(|name| ["etcd", "etcdctl", "fleetctl", "fleetd"].iter().any(|known| name == known));
+    let by_name = started_as.filter(|name| NAMES.iter().any(|known| name == known));
     let program = match by_name {
         Some(name) => name,
         // What follows is the program's own command line, its name first.
@@ -60,6 +66,8 @@ fn main() -> ExitCode {
         "etcdctl" => etcdctl::main(args),
         "fleetctl" => fleetctl::main(args),
         "fleetd" => fleetd::main(args),
+        "flanneld" => flanneld::main(args),
+        "cni" | "flannel" => cni::main(args),
         "bench" => bench::main(args),
         "etcd" => etcd::main(args),
         "node" => node::main(args),

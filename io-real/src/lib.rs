@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 pub mod client;
+pub mod flannel;
 pub mod fleet;
 pub mod fleet_client;
 mod front;
