@@ -15,7 +15,7 @@ mod tests;
 mod udp;
 mod vxlan;
 
-pub use backends::{announce, check, devices};
+pub use backends::{announce, check, devices, mtu};
 pub use families::{Family, public};
 pub use rules::MARK;
 
@@ -76,14 +76,23 @@ impl Macs {
 pub struct Options {
     /// Masquerade what leaves the cluster's network: `--ip-masq`.
     pub masquerade: bool,
-    /// With ports drawn at random: unless `--ip-masq-fully-random-disable`.
-    pub random_fully: bool,
     /// Let pass what is forwarded for the cluster's network: `--iptables-forward-rules`.
     pub forward: bool,
     /// Drop packets to parts of our subnet that nobody has: `--ip-blackhole-route`.
     pub blackhole: bool,
-    /// How rules are made.
+    /// How rules of IPv4 are made.
+    pub v4: How,
+    /// How rules of IPv6 are made.
+    pub v6: How,
+}
+
+/// How rules of one family are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct How {
+    /// By which means.
     pub means: Means,
+    /// Whether the ports of a masquerade are drawn at random: where it can be done, unless `--ip-masq-fully-random-disable`.
+    pub random_fully: bool,
 }
 
 /// What the kernel should hold.
@@ -107,7 +116,7 @@ pub struct Desired {
 pub fn desired(wish: &Wish<'_>) -> Desired {
     let families = families::families(wish.config, &wish.own.key, wish.external);
     assert!(!families.is_empty(), "a lease of no family: {:?}", wish.own);
-    let mut desired = Desired { mtu: backends::mtu(wish.config, wish.external), ..Desired::default() };
+    let mut desired = Desired { mtu: mtu(wish.config, wish.external), ..Desired::default() };
     desired.ours.networks = families.iter().map(|family| family.network).collect();
     desired.ours.own = families.iter().map(|family| family.own).collect();
     desired.ours.rules = true;

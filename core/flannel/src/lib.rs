@@ -4,8 +4,10 @@
 //! ports `Kv` (kernel), [`links::Links`], `tun` and `local`. The picture is docs/decisions/0007-flannel.md.
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod choose;
 pub mod config;
+pub mod daemon;
 pub mod desired;
 pub mod env;
 mod fields;

@@ -325,12 +325,6 @@ pub trait Links: Send + Sync {
     /// Does these, in this order, each on its own: one that fails does not keep the next from being tried. One outcome each.
     fn apply<'a>(&'a self, operations: &'a [Operation]) -> BoxFuture<'a, Vec<LinksResult<()>>>;
 
-    /// Whether a FORWARD chain of iptables drops by its policy (Docker's does): then only a rule in that chain lets packets
-    /// through, and rules are made by [`crate::rules::Means::Iptables`]. False where nobody can tell.
-    fn forward_dropped(&self) -> BoxFuture<'_, LinksResult<bool>> {
-        Box::pin(std::future::ready(Ok(false)))
-    }
-
     /// Follows what changes from now on, by whomever, this port included.
     fn changes(&self) -> BoxFuture<'_, LinksResult<Box<dyn Changes>>>;
 }

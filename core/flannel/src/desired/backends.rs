@@ -51,7 +51,7 @@ pub fn check(config: &NetworkConfig, external: &External) -> Result<(), String> 
 }
 
 /// Largest packet of a container, in bytes: it must fit by the narrowest of our devices.
-pub(super) fn mtu(config: &NetworkConfig, external: &External) -> u32 {
+pub fn mtu(config: &NetworkConfig, external: &External) -> u32 {
     let (base, overhead) = match &config.backend {
         Backend::Vxlan { mtu, .. } => {
             (*mtu, if config.v6.is_some() { VXLAN_OVERHEAD_V6 } else { VXLAN_OVERHEAD })

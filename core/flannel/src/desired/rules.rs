@@ -23,10 +23,11 @@ pub const MARK: u32 = 0x4000;
 
 /// Adds the rules of one family; none if none are chosen.
 pub(super) fn add(family: &Family, options: &Options, tables: &mut Tables) {
-    let postrouting = if options.masquerade { masquerade(family, options.random_fully) } else { Vec::new() };
+    let how = if family.v6 { options.v6 } else { options.v4 };
+    let postrouting = if options.masquerade { masquerade(family, how.random_fully) } else { Vec::new() };
     let forward = if options.forward { forward(family.network) } else { Vec::new() };
     if !postrouting.is_empty() || !forward.is_empty() {
-        tables.rules.insert(RuleSet { v6: family.v6, means: options.means, postrouting, forward });
+        tables.rules.insert(RuleSet { v6: family.v6, means: how.means, postrouting, forward });
     }
 }
 

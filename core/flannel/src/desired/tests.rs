@@ -30,13 +30,8 @@ fn external() -> External {
     External { link: "eth0".to_owned(), mtu: 1500, v4, v6, public_ip: v4, public_ipv6: v6 }
 }
 
-const PLAIN: Options = Options {
-    masquerade: false,
-    random_fully: true,
-    forward: false,
-    blackhole: false,
-    means: Means::Nftables,
-};
+const HOW: How = How { means: Means::Nftables, random_fully: true };
+const PLAIN: Options = Options { masquerade: false, forward: false, blackhole: false, v4: HOW, v6: HOW };
 
 fn wished(config: &NetworkConfig, own: &str, peers: &[Lease], direct: &[&str], options: Options) -> Desired {
     let own = lease(own, "192.168.0.1", "");

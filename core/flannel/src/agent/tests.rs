@@ -1,0 +1,1 @@
+//! An agent over a store in memory and a model of the kernel.
