@@ -17,6 +17,9 @@ use kernel::rng::Stream;
 use span::Spans;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+/// Leases of ours that are given up in one step; a machine has one or two, and a transaction takes 128 operations.
+const STALE_MOST: usize = 32;
+
 /// Who we are, for the store: a lease with our public address is ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Me {
@@ -84,7 +87,7 @@ pub fn choose(
         return Choice::Reuse(lease.clone());
     }
     let is_stale = |lease: &&Lease| me.owns(config, lease) && !lease.is_reservation();
-    let stale: Vec<Lease> = leases.iter().copied().filter(is_stale).cloned().collect();
+    let stale: Vec<Lease> = leases.iter().copied().filter(is_stale).take(STALE_MOST).cloned().collect();
     // What we are about to delete still counts as taken: its key would stand in the way of one that overlaps it.
     let taken: Vec<SubnetKey> = leases.iter().map(|lease| lease.key).chain(blocked.iter().copied()).collect();
     let is_free = |key: &&SubnetKey| fits(config, key) && !taken.iter().any(|other| other.overlaps(key));

@@ -17,6 +17,8 @@ pub mod links;
 pub mod local;
 pub mod plan;
 pub mod registry;
+#[cfg(test)]
+pub(crate) mod room;
 pub mod rules;
 pub mod subnet;
 pub mod tun;

@@ -32,14 +32,14 @@ pub trait Prefix: Copy + Ord + Debug + Display + FromStr {
 
     /// Its last address, as a number.
     fn last(&self) -> u128 {
-        self.first() + (size::<Self>(self.len()) - 1)
+        self.first() | host_bits::<Self>(self.len())
     }
 }
 
-/// Addresses of a network of this length, but for the whole of IPv6 one too few (there is no such number).
-fn size<N: Prefix>(len: u8) -> u128 {
+/// The bits of an address beyond a prefix of this length, all set.
+fn host_bits<N: Prefix>(len: u8) -> u128 {
     assert!(len <= N::BITS, "a prefix of {len} bits is longer than an address");
-    1u128.checked_shl(u32::from(N::BITS - len)).unwrap_or(u128::MAX)
+    u128::MAX.checked_shr(u32::from(128 - (N::BITS - len))).unwrap_or(0)
 }
 
 impl Prefix for Ipv4Net {
@@ -147,10 +147,10 @@ impl<N: Prefix> Range<N> {
         })?;
         let network = N::of(network.first(), network.len());
         let subnet_len = subnet_len(fields, &name("SubnetLen"), &network)?;
-        let step = size::<N>(subnet_len);
+        let hosts = host_bits::<N>(subnet_len);
         // The first subnet is left out: its first address is the network's own.
-        let min = bound(fields, &name("SubnetMin"), &network, subnet_len, network.first() + step)?;
-        let max = bound(fields, &name("SubnetMax"), &network, subnet_len, network.last() - (step - 1))?;
+        let min = bound(fields, &name("SubnetMin"), &network, subnet_len, network.first() + hosts + 1)?;
+        let max = bound(fields, &name("SubnetMax"), &network, subnet_len, network.last() - hosts)?;
         if min > max {
             let message = format!("is before {} {}; swap the two", name("SubnetMin"), min);
             return Err(FieldError::new(&name("SubnetMax"), max, message));

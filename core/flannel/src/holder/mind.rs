@@ -139,15 +139,20 @@ impl Mind {
 
     /// What is to be done now.
     pub(super) fn turn(&mut self, now: Duration) -> Vec<Call> {
+        // First what can make the others due.
+        self.tend_held(now);
+        self.tend_reading(now);
+        self.tend_vacancy(now);
+        std::mem::take(&mut self.out)
+    }
+
+    fn tend_reading(&mut self, now: Duration) {
         if let Reading::Due { at, failed } = self.reading
             && at <= now
         {
             self.reading = Reading::Asking { failed };
             self.out.push(Call::Load);
         }
-        self.tend_held(now);
-        self.tend_vacancy(now);
-        std::mem::take(&mut self.out)
     }
 
     /// When to take a turn though nothing was heard; always later than `now`.
@@ -177,9 +182,9 @@ impl Mind {
     }
 
     /// Says that something failed, once.
-    pub(super) fn failed(&mut self, what: &str, error: &KvError) {
+    pub(super) fn failed(&mut self, what: &'static str, error: &KvError) {
         self.probe.sometimes("holder: a call failed");
-        self.notes.trouble(format!("{what} failed: {error}; trying again"));
+        self.notes.trouble(what, error);
     }
 
     fn loaded(&mut self, result: Result<Loaded, KvError>, now: Duration) {

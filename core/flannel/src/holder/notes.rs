@@ -1,5 +1,6 @@
 //! What an operator should be told, each thing once.
 
+use kernel::KvError;
 use std::collections::BTreeMap;
 
 /// Notes that wait to be shown.
@@ -8,8 +9,8 @@ pub(super) struct Notes {
     waiting: Vec<String>,
     /// Keys that were told of, and the revision at which each was.
     told: BTreeMap<String, i64>,
-    /// The last trouble with the store, so that it is told of once and not once a try.
-    trouble: Option<String>,
+    /// The last trouble with each thing that is done, so that it is told of once and not once a try.
+    troubles: BTreeMap<&'static str, KvError>,
 }
 
 impl Notes {
@@ -30,17 +31,17 @@ impl Notes {
         self.told.remove(name);
     }
 
-    /// A call failed: says so, unless the one before it failed for the same reason.
-    pub(super) fn trouble(&mut self, text: String) {
-        if self.trouble.as_ref() != Some(&text) {
-            self.say(text.clone());
-            self.trouble = Some(text);
+    /// Something failed: says so, unless it failed for the same reason the last time.
+    pub(super) fn trouble(&mut self, what: &'static str, error: &KvError) {
+        if self.troubles.get(what) != Some(error) {
+            self.say(format!("{what} failed: {error}; trying again"));
+            self.troubles.insert(what, error.clone());
         }
     }
 
-    /// A call went well.
+    /// The store does what it is asked.
     pub(super) fn calm(&mut self) {
-        self.trouble = None;
+        self.troubles.clear();
     }
 
     /// What there is to say now.

@@ -1,0 +1,105 @@
+//! Many machines and few subnets.
+
+use super::*;
+use std::collections::BTreeSet;
+
+fn keys(machines: &[Machine]) -> BTreeSet<SubnetKey> {
+    machines.iter().filter(|machine| machine.is_held()).map(|machine| machine.held().0.key).collect()
+}
+
+#[test]
+fn eight_starts_at_once_on_eight_subnets_get_one_each() {
+    let world = World::new(&narrow(8));
+    let machines: Vec<Machine> = (1..=8).map(|number| world.machine(number)).collect();
+    world.pass(30);
+    assert_eq!(keys(&machines).len(), 8);
+    let leases = world.kv.dump("/coreos.com/network/subnets/");
+    assert_eq!(leases.len(), 8, "no race leaves anything behind");
+}
+
+#[test]
+fn one_too_many_waits_says_so_once_and_gets_the_first_that_is_freed() {
+    let world = World::new(&narrow(3));
+    let machines: Vec<Machine> = (1..=4).map(|number| world.machine(number)).collect();
+    world.pass(30);
+    assert_eq!(keys(&machines).len(), 3);
+    let waiting: Vec<&Machine> = machines.iter().filter(|machine| !machine.is_held()).collect();
+    let Standing::Waiting(text) = waiting[0].standing() else { panic!("it waits") };
+    assert!(text.starts_with("no subnet is free: all 3 from 10.5.1.0/24 to 10.5.3.0/24"), "{text}");
+    let calls = waiting[0].line.calls();
+    world.pass(600);
+    assert_eq!(waiting[0].line.calls(), calls, "it follows, it does not ask");
+    // A reservation that an operator gives up.
+    let holder = machines.iter().find(|machine| machine.is_held()).unwrap();
+    let (lease, _) = holder.held();
+    holder.line.cut();
+    world.kv.unset(&name(&lease.key.to_string()));
+    world.pass(5);
+    assert_eq!(waiting[0].held().0.key, lease.key);
+}
+
+#[test]
+fn the_said_is_said_once() {
+    let world = World::new(&narrow(1));
+    world.foreign("10.5.1.0-24", 99);
+    let machine = world.machine(1);
+    world.pass(1);
+    assert_eq!(machine.notes().len(), 1);
+    world.foreign("10.5.1.0-24", 98);
+    world.pass(60);
+    assert_eq!(machine.notes(), [""; 0]);
+}
+
+quickcheck::quickcheck! {
+    /// However many start at once, in whatever order, on a pool as large or one too small: nobody shares, nobody is left out
+    /// while there is room, and whoever waits gets what is freed.
+    fn a_crowd_shares_nothing(pool: u8, seed: u32, short: bool) -> bool {
+        let pool = 2 + u32::from(pool % 7);
+        let world = World::new(&narrow(pool));
+        let crowd = if short { pool + 1 } else { pool };
+        let base = seed % 1_000 * 16;
+        let machines: Vec<Machine> = (1..=crowd).map(|number| world.machine(base + number)).collect();
+        world.pass(60);
+        if keys(&machines).len() != pool as usize {
+            return false;
+        }
+        let Some(left_out) = machines.iter().find(|machine| !machine.is_held()) else { return !short };
+        let gone = machines.iter().position(Machine::is_held).unwrap();
+        machines[gone].line.cut();
+        let freed = machines[gone].held().0.key;
+        world.kv.unset(&name(&freed.to_string()));
+        world.pass(10);
+        left_out.held().0.key == freed
+    }
+
+    /// Machines come, die and come again; nobody ever holds what another holds by its own clock.
+    fn nobody_shares_over_crashes(steps: Vec<(u8, u8)>) -> bool {
+        let world = World::new(&narrow(4));
+        let mut machines: Vec<Option<Machine>> = (0..6).map(|_| None).collect();
+        for (who, what) in steps.into_iter().take(60) {
+            let number = usize::from(who % 6);
+            match (machines[number].take(), what % 4) {
+                (Some(machine), 0) => machine.die(),
+                (Some(machine), 1) => {
+                    machine.line.lose_answers(1 + u64::from(what / 4 % 3));
+                    machines[number] = Some(machine);
+                }
+                (Some(machine), 2) => {
+                    if machine.is_held() {
+                        world.kv.unset(&name(&machine.held().0.key.to_string()));
+                    }
+                    machines[number] = Some(machine);
+                }
+                (Some(machine), _) => machines[number] = Some(machine),
+                (None, _) => machines[number] = Some(world.machine(number as u32 + 1)),
+            }
+            world.pass_millis(u64::from(what) * 7);
+            let here: Vec<&Machine> = machines.iter().flatten().filter(|machine| machine.is_held()).collect();
+            let held: BTreeSet<SubnetKey> = here.iter().map(|machine| machine.held().0.key).collect();
+            if held.len() != here.len() {
+                return false;
+            }
+        }
+        true
+    }
+}
