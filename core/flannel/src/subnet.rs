@@ -24,7 +24,7 @@ pub struct SubnetKey {
 }
 
 /// A lease as it was read.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// The subnets.
     pub key: SubnetKey,

@@ -28,11 +28,11 @@ pub trait Prefix: Copy + Ord + Debug + Display + FromStr {
     /// Its first address, as a number.
     fn first(&self) -> u128;
     /// The length of the prefix.
-    fn len(&self) -> u8;
+    fn length(&self) -> u8;
 
     /// Its last address, as a number.
     fn last(&self) -> u128 {
-        self.first() | host_bits::<Self>(self.len())
+        self.first() | host_bits::<Self>(self.length())
     }
 }
 
@@ -62,7 +62,7 @@ impl Prefix for Ipv4Net {
         u32::from(self.network()).into()
     }
 
-    fn len(&self) -> u8 {
+    fn length(&self) -> u8 {
         self.prefix_len()
     }
 }
@@ -86,7 +86,7 @@ impl Prefix for Ipv6Net {
         self.network().into()
     }
 
-    fn len(&self) -> u8 {
+    fn length(&self) -> u8 {
         self.prefix_len()
     }
 }
@@ -129,7 +129,7 @@ impl<N: Prefix> Range<N> {
 
     /// Whether `subnet` is one of them.
     pub fn contains(&self, subnet: &N) -> bool {
-        subnet.len() == self.subnet_len && (self.min.first()..=self.max.first()).contains(&subnet.first())
+        subnet.length() == self.subnet_len && (self.min.first()..=self.max.first()).contains(&subnet.first())
     }
 
     /// The numbers, first and last, of the subnets that have an address in common with `other`, which may be of any length.
@@ -145,7 +145,7 @@ impl<N: Prefix> Range<N> {
         let network: N = fields.parsed(&name("Network"), N::FORM)?.ok_or_else(|| {
             FieldError::new(&name("Network"), "", format!("is missing; write it as {}", N::FORM))
         })?;
-        let network = N::of(network.first(), network.len());
+        let network = N::of(network.first(), network.length());
         let subnet_len = subnet_len(fields, &name("SubnetLen"), &network)?;
         let hosts = host_bits::<N>(subnet_len);
         // The first subnet is left out: its first address is the network's own.
@@ -163,7 +163,7 @@ impl<N: Prefix> Range<N> {
 fn subnet_len<N: Prefix>(fields: &Fields, name: &str, network: &N) -> Result<u8, FieldError> {
     // A subnet needs an address for the device, one for the bridge, and a host.
     let longest = N::BITS - 2;
-    let least = network.len() + 2;
+    let least = network.length() + 2;
     if fields.get(name).is_some() {
         let len = fields.number(name, 0, u32::from(N::BITS), 0)? as u8;
         if len > longest {

@@ -142,7 +142,9 @@ impl Mind {
         let Some(seen) = self.view.leases.get(&ours.key) else {
             return Fate::Lost(format!("the lease of {} was deleted, or has expired", ours.key));
         };
-        if seen.mod_revision < ours.mod_revision {
+        let is_as_left =
+            seen.mod_revision == ours.mod_revision && seen.lease == ours.lease && seen.value == ours.value;
+        if is_as_left || seen.mod_revision < ours.mod_revision {
             return Fate::Ours;
         }
         let offer = self.offer.as_ref().expect("a lease is held by an offer");
@@ -152,9 +154,6 @@ impl Mind {
         }
         if seen.is_reservation() || (seen.lease == ours.lease && seen.value == offer.value) {
             return Fate::Moved(seen.clone());
-        }
-        if seen.mod_revision == ours.mod_revision && seen.lease == ours.lease && seen.value == ours.value {
-            return Fate::Ours;
         }
         Fate::Contested(seen.mod_revision, format!("(lease {:x}, {})", seen.lease, seen.value.to_json()))
     }
@@ -197,6 +196,7 @@ impl Mind {
             }
             // The watch will tell what it is now.
             Ok(_) => held.put_at = now + RETRY_FIRST,
+            Err(error) if error == KvError::lease_not_found() => self.ended_in_store(now),
             Err(error) => {
                 held.put_at = now + RETRY_FIRST;
                 self.failed("putting our lease again", &error);
@@ -220,10 +220,7 @@ impl Mind {
         }
         held.asking = false;
         match ttl {
-            Ok(Duration::ZERO) => {
-                let reason = format!("the lease of {} has ended: the store knows it no more", held.lease.key);
-                self.lose(reason, now);
-            }
+            Ok(Duration::ZERO) => self.ended_in_store(now),
             Ok(ttl) => {
                 held.renew(ttl, sent, &self.config);
                 self.notes.calm();
@@ -233,5 +230,11 @@ impl Mind {
                 self.failed("renewing our lease", &error);
             }
         }
+    }
+
+    fn ended_in_store(&mut self, now: Duration) {
+        let Phase::Held(held) = &self.phase else { return };
+        let reason = format!("the lease of {} has ended: the store knows it no more", held.lease.key);
+        self.lose(reason, now);
     }
 }

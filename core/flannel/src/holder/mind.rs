@@ -16,6 +16,11 @@ use kernel::rng::Stream;
 /// Before the first answer of the store.
 pub(super) const NO_ANSWER: &str = "the store has not answered yet";
 
+/// The store was read, and nobody has said what for.
+const NO_OFFER: &str = "the store was read; what this machine is in the cluster is not known yet";
+/// A call is under way, or about to be tried again.
+const GETTING: &str = "a subnet is being taken";
+
 /// The holder's state.
 pub(super) struct Mind {
     pub(super) config: HolderConfig,
@@ -57,7 +62,7 @@ pub(super) enum Phase {
     /// Nothing was free as of this revision.
     Full { revision: i64 },
     /// Held.
-    Held(Held),
+    Held(Box<Held>),
 }
 
 impl Mind {
@@ -243,15 +248,24 @@ impl Mind {
             Choice::Full(text) => return self.full(text),
         };
         self.phase = Phase::Asking { races };
+        self.wait_for(GETTING.to_owned());
         self.out.push(call);
     }
 
     fn wait_for_offer(&mut self) {
-        if self.view.config.is_none() && matches!(self.standing, Standing::Waiting(_)) {
-            let text = format!(
-                "there is no network config in the store that can be used; put one at {}, for example {}",
-                self.config_key, r#"{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan"}}"#
-            );
+        let example = r#"{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan"}}"#;
+        self.wait_for(match self.view.config {
+            Some(_) => NO_OFFER.to_owned(),
+            None => format!(
+                "there is no network config in the store that can be used; put one at {}, for example {example}",
+                self.config_key
+            ),
+        });
+    }
+
+    /// Says what is waited for; that a lease was lost stays said until there is another.
+    fn wait_for(&mut self, text: String) {
+        if matches!(self.standing, Standing::Waiting(_)) {
             self.standing = Standing::Waiting(text);
         }
     }
@@ -272,7 +286,7 @@ impl Mind {
             Ok(Sought::Got { lease, ttl, sent }) => {
                 self.notes.calm();
                 self.config.previous = Some(lease.key);
-                self.phase = Phase::Held(Held::new(lease, ttl, sent, &self.config));
+                self.phase = Phase::Held(Box::new(Held::new(lease, ttl, sent, &self.config)));
             }
             Ok(Sought::Raced) => {
                 self.probe.sometimes("holder: lost the race for a subnet");

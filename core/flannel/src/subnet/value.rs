@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Whose lease it is, and how to reach that machine.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseValue {
     /// The machine's address; unspecified (0.0.0.0) on a machine of IPv6 only.
     pub public_ip: Ipv4Addr,

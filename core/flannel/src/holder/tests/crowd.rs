@@ -102,4 +102,59 @@ quickcheck::quickcheck! {
         }
         true
     }
+
+    /// With stores that are away for longer than leases live: who holds, by its own clock, holds alone, and the store has
+    /// given the subnet to nobody else.
+    fn nobody_shares_when_the_store_is_away(steps: Vec<(u8, u8)>) -> bool {
+        let world = World::new(&narrow(3));
+        let config = HolderConfig { ttl: Duration::from_secs(20), margin: Duration::from_secs(5), previous: None };
+        let mut machines: Vec<Option<Machine>> = (0..5).map(|_| None).collect();
+        for (who, what) in steps.into_iter().take(80) {
+            let number = usize::from(who % 5);
+            match (machines[number].take(), what % 5) {
+                (Some(machine), 0) => machine.die(),
+                (Some(machine), 1 | 2) => {
+                    machine.line.cut();
+                    machines[number] = Some(machine);
+                }
+                (Some(machine), _) => {
+                    machine.line.mend();
+                    machines[number] = Some(machine);
+                }
+                (None, _) => machines[number] = Some(world.machine_with(number as u32 + 1, config.clone())),
+            }
+            world.pass_millis(u64::from(what) * 60);
+            let here: Vec<&Machine> = machines.iter().flatten().filter(|machine| machine.is_held()).collect();
+            let held: BTreeSet<SubnetKey> = here.iter().map(|machine| machine.held().0.key).collect();
+            let is_ours = |machine: &&Machine| {
+                let (lease, until) = machine.held();
+                kernel::Clock::now(&world.room) < until && world.value(&lease.key.to_string()) == lease.value.to_json()
+            };
+            if held.len() != here.len() || !here.iter().all(is_ours) {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// The IPv6 network has three subnets, so that numbers cannot pair and the draws collide: keys alone would not show it.
+#[test]
+fn in_dual_stack_nobody_shares_in_either_family() {
+    let text = r#"{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00::/124","Backend":{"Type":"vxlan"}}"#;
+    for seed in 0..20 {
+        let world = World::new(text);
+        let machines: Vec<Machine> = (1..=4).map(|number| world.machine(seed * 16 + number)).collect();
+        world.pass(60);
+        let held = keys(&machines);
+        assert_eq!(held.len(), 3);
+        for (one, other) in held.iter().flat_map(|one| held.iter().map(move |other| (one, other))) {
+            assert!(one == other || !one.overlaps(other), "{one} and {other}");
+        }
+        assert_eq!(
+            world.kv.dump("/coreos.com/network/subnets/").len(),
+            3,
+            "who came second leaves nothing behind"
+        );
+    }
 }

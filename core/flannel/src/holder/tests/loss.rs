@@ -174,3 +174,32 @@ fn the_agent_is_poked_once_for_each_picture_it_takes() {
     world.pass(1);
     assert_eq!(*machine.pokes.lock().unwrap(), 2);
 }
+
+#[test]
+fn a_lease_that_is_revoked_under_a_put_is_lost_at_once() {
+    let world = World::new(WIDE);
+    let machine = world.machine(1);
+    world.pass(1);
+    let (lease, _) = machine.held();
+    // The key hangs on another lease when ours goes.
+    world.put_leased(&lease.key.to_string(), &value(1).to_json(), 100_000);
+    world.revoke(lease.lease);
+    world.pass(5);
+    let (again, _) = machine.held();
+    assert_eq!(again.key, lease.key);
+    assert_ne!(again.lease, lease.lease);
+    assert!(machine.notes().iter().any(|note| note.contains("has ended: the store knows it no more")));
+}
+
+#[test]
+fn a_new_address_of_ours_is_put_and_nothing_is_lost() {
+    let world = World::new(WIDE);
+    let machine = world.machine(1);
+    world.pass(1);
+    let (lease, _) = machine.held();
+    machine.offer(offer(5, WIDE));
+    world.pass(1);
+    assert_eq!(machine.held().0.key, lease.key);
+    assert_eq!(world.value(&lease.key.to_string()), value(5).to_json());
+    assert_eq!(machine.notes(), [""; 0]);
+}

@@ -5,7 +5,7 @@ use crate::room::{Process, Room};
 use crate::subnet::VxlanData;
 use futures_util::FutureExt;
 use kernel::Kv;
-use kernel::lease::LeaseGrantRequest;
+use kernel::lease::{LeaseGrantRequest, LeaseRevokeRequest};
 use kernel::memory::MapKv;
 use kernel::types::{CompactionRequest, PutRequest};
 use std::net::Ipv4Addr;
@@ -122,6 +122,10 @@ impl World {
         };
         self.kv.put(request).now_or_never().unwrap().unwrap();
         granted.id
+    }
+
+    pub fn revoke(&self, id: i64) {
+        self.kv.lease_revoke(LeaseRevokeRequest { id }).now_or_never().unwrap().unwrap();
     }
 
     pub fn value(&self, key: &str) -> String {
