@@ -17,7 +17,7 @@
 //! Nothing is touched that is not [`Ours`].
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::links::*;
 use crate::rules::{Means, RuleSet};

@@ -59,12 +59,17 @@ pub struct Agent {
 impl Agent {
     /// Starts it. The store need not be there yet.
     pub fn start(io: Io, kv: Arc<dyn Kv>, machine: Machine, config: FlannelConfig, log: Log) -> Agent {
-        let (events, outlet) = inbox(INBOX);
-        let shown = Arc::new(Mutex::new(Status::default()));
         let registry = Registry::new(kv, &config.prefix);
         let Machine { links, tun, local } = machine;
-        let (clock, spawn) = (io.clock, io.spawn.clone());
-        let ports = Ports { clock, spawn: spawn.clone(), links, tun, local, probe: io.probe, seed: io.seed };
+        let Io { clock, spawn, probe, seed, .. } = io;
+        let ports = Ports { clock, spawn, links, tun, local, probe, seed };
+        Agent::over(ports, registry, config, log)
+    }
+
+    fn over(ports: Ports, registry: Registry, config: FlannelConfig, log: Log) -> Agent {
+        let (events, outlet) = inbox(INBOX);
+        let shown = Arc::new(Mutex::new(Status::default()));
+        let spawn = ports.spawn.clone();
         let start = run::Start { ports, registry, config, log, shown: shown.clone(), events: events.clone() };
         spawn.spawn("flannel", Box::pin(run::run(start, outlet)));
         Agent { events, shown }

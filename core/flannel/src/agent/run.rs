@@ -129,11 +129,10 @@ impl Agent {
     fn look_at_store(&mut self) {
         let now = self.ports.clock.now();
         let mut picture = self.holder.take();
-        for text in picture.notes.drain(..) {
-            self.say(text);
-        }
+        let notes = std::mem::take(&mut picture.notes);
+        notes.iter().for_each(|text| self.say(text));
         if picture.standing != self.picture.standing {
-            self.tell_standing(&picture.standing, now);
+            self.tell_standing(&picture.standing, &notes, now);
         }
         let same = picture.leases == self.picture.leases && picture.standing == self.picture.standing;
         self.picture = picture;
@@ -142,15 +141,15 @@ impl Agent {
         }
     }
 
-    fn tell_standing(&mut self, standing: &Standing, now: Duration) {
+    fn tell_standing(&mut self, standing: &Standing, notes: &[String], now: Duration) {
         match (standing, &self.picture.standing) {
             (Standing::Held { lease, .. }, Standing::Held { lease: old, .. }) if lease.key == old.key => {}
             (Standing::Held { lease, .. }, _) => self.say(format!("holds the lease of {}", lease.key)),
-            (Standing::Waiting(why), _) if !why.is_empty() => self.say(why.clone()),
-            (Standing::Waiting(_), _) => {}
+            (Standing::Waiting(why), _) if why.is_empty() || notes.contains(why) => {}
+            (Standing::Waiting(why), _) => self.say(why),
             (Standing::Lost(why), _) => {
                 self.ports.probe.sometimes("flannel: the lease was lost");
-                self.trouble(format!("{why}; traffic stops until there is a lease again"), now);
+                self.trouble(format!("{why}: traffic stops until there is a lease again"), now);
             }
         }
     }
