@@ -14,6 +14,7 @@ pub use backend::{Backend, WireguardMode};
 pub use range::{Prefix, Range, Range4, Range6};
 
 use crate::fields::Fields;
+use crate::subnet::SubnetKey;
 
 /// What the whole cluster agrees on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,5 +51,16 @@ impl NetworkConfig {
             return Err(ConfigError::new("Backend.Type", format!("{:?}", backend.name()), message));
         }
         Ok(NetworkConfig { v4, v6, rules: fields.optional_flag("EnableNFTables")?, backend })
+    }
+
+    /// Whether subnets that a machine holds lie in these networks, in each family that is enabled and in no other.
+    pub fn holds(&self, own: &SubnetKey) -> bool {
+        let v4 = self.v4.map(|range| range.network);
+        let v6 = self.v6.map(|range| range.network);
+        let holds_v4 =
+            v4.zip(own.v4).map_or(v4.is_none() && own.v4.is_none(), |(net, own)| net.contains(&own));
+        let holds_v6 =
+            v6.zip(own.v6).map_or(v6.is_none() && own.v6.is_none(), |(net, own)| net.contains(&own));
+        holds_v4 && holds_v6
     }
 }

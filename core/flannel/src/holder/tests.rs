@@ -1,6 +1,7 @@
 //! Holders on a store in memory, with a clock that goes on only when everybody waits.
 
 mod crowd;
+mod logic;
 mod loss;
 mod world;
 
@@ -191,4 +192,18 @@ fn a_watch_that_lost_its_place_misses_nothing() {
         "{leases:?}"
     );
     machine.held();
+}
+
+#[test]
+fn a_lease_of_a_network_that_is_no_more_is_given_back() {
+    let world = World::new(WIDE);
+    let machine = world.machine(1);
+    world.pass(1);
+    machine.held();
+    machine.offer(offer(1, r#"{"Network":"10.8.0.0/16","Backend":{"Type":"vxlan"}}"#));
+    world.pass(1);
+    let (lease, _) = machine.held();
+    assert!(lease.key.to_string().starts_with("10.8."), "{lease:?}");
+    assert_eq!(world.kv.dump("/coreos.com/network/subnets/").len(), 1);
+    assert!(machine.notes()[0].contains("is not one of 10.8.0.0/16; getting another"));
 }
