@@ -21,6 +21,7 @@ pub mod cluster;
 pub mod disk;
 pub mod fleet;
 pub mod history;
+pub mod links;
 pub mod net;
 pub mod plan;
 pub mod room;

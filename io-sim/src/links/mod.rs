@@ -1,0 +1,207 @@
+//! A model of the kernel's tables: one for each machine, on the world's calendar, with the faults of real ones.
+//!
+//! It belongs to the machine and not to the daemon on it: a crash of the daemon leaves it as it is; [`SimLinks::power_loss`] empties it
+//! down to what a machine boots with (the loopback, and `eth0` with its address and the default route). [`Kernel`] is the tables
+//! themselves, pure; `port` is the way of a program to them, with delays, failures and hints; `foreign` is everybody else who
+//! has the right to change them; [`Underlay`] follows a packet through the tables of all machines.
+
+mod faults;
+mod foreign;
+mod hints;
+mod kernel;
+mod port;
+#[cfg(test)]
+mod tests;
+mod tun;
+mod walk;
+
+pub use faults::LinksFaults;
+pub use foreign::Meddling;
+pub use kernel::Kernel;
+pub use tun::SimTun;
+pub use walk::{Lost, Underlay, Walk};
+
+use crate::sched::NodeId;
+use crate::world::World;
+use faults::Draws;
+use flannel::links::*;
+use hints::Subscribers;
+use ipnet::{IpNet, Ipv4Net};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// The link to the other machines.
+pub const EXTERNAL: &str = "eth0";
+/// The bridge of the machine's containers.
+pub const BRIDGE: &str = "cni0";
+/// The network that all machines are in.
+pub const UNDERLAY: &str = "192.168.0.0/16";
+/// The router of that network; no machine of ours.
+const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 168, 255, 254);
+/// Largest packet of the network between machines.
+const MTU: u32 = 1_500;
+/// Who made the default route: `dhcp`.
+const BY_DHCP: u8 = 16;
+
+/// A handle to one machine's kernel; clones share it.
+#[derive(Clone)]
+pub struct SimLinks {
+    world: World,
+    node: NodeId,
+    address: Ipv4Addr,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    kernel: Kernel,
+    boot: u32,
+    subscribers: Subscribers,
+    faults: LinksFaults,
+    draws: Draws,
+    tuns: tun::Opened,
+}
+
+/// The address of machine number `machine` (from 1) in the network between machines.
+pub fn underlay_address(machine: u16) -> Ipv4Addr {
+    let [high, low] = machine.to_be_bytes();
+    assert!((1..=50_000).contains(&machine), "machines are numbered from 1 to 50000");
+    Ipv4Addr::new(192, 168, high, low)
+}
+
+impl SimLinks {
+    /// The kernel of `node`, just booted, with this address in the [`UNDERLAY`].
+    pub fn new(world: &World, node: NodeId, address: Ipv4Addr) -> SimLinks {
+        let state = State {
+            kernel: Kernel::default(),
+            boot: 0,
+            subscribers: Subscribers::default(),
+            faults: LinksFaults::default(),
+            draws: Draws::new(world.seed(), u64::from(node.0)),
+            tuns: tun::Opened::default(),
+        };
+        let links = SimLinks { world: world.clone(), node, address, state: Arc::new(Mutex::new(state)) };
+        links.boot();
+        links
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder panics")
+    }
+
+    async fn pass(&self, time: Duration) {
+        self.world.sleep_until(self.world.now() + time).await;
+    }
+
+    fn pause(&self, operations: usize) -> Duration {
+        let mut state = self.lock();
+        state.draws.call(operations) + state.faults.slow
+    }
+
+    /// The machine's address in the network between machines.
+    pub fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
+    /// What it holds now.
+    pub fn kernel(&self) -> Kernel {
+        self.lock().kernel.clone()
+    }
+
+    /// Changes what goes wrong.
+    pub fn faults(&self, change: impl FnOnce(&mut LinksFaults)) {
+        change(&mut self.lock().faults);
+    }
+
+    /// Every stream of hints breaks.
+    pub fn sever(&self) {
+        self.lock().subscribers.sever();
+    }
+
+    /// What a machine boots with.
+    fn boot(&self) {
+        let mut state = self.lock();
+        let link = |name: &str, kind, mac| Link { name: name.to_owned(), kind, mac, mtu: MTU, up: true };
+        let [_, _, high, low] = self.address.octets();
+        let own = Mac([0x52, 0x54, 0, 0, high, low]);
+        let len = UNDERLAY.parse::<Ipv4Net>().expect("a network").prefix_len();
+        let net = IpNet::new(self.address.into(), len).expect("a length of IPv4");
+        for operation in [
+            Operation::AddLink(link("lo", LinkKind::Loopback, Some(Mac([0; 6])))),
+            Operation::AddLink(link(EXTERNAL, LinkKind::Other(String::new()), Some(own))),
+            Operation::AddAddress(Address { link: EXTERNAL.to_owned(), net }),
+            self.default_route(),
+        ] {
+            self.perform(&mut state, &operation).expect("a machine can boot");
+        }
+    }
+
+    fn default_route(&self) -> Operation {
+        let way = Way::Out { link: EXTERNAL.to_owned(), gateway: Some(ROUTER.into()), onlink: false };
+        let destination = "0.0.0.0/0".parse().expect("a network");
+        Operation::PutRoute(Route { destination, way, protocol: BY_DHCP })
+    }
+
+    /// Does an operation now, and tells those who listen.
+    fn perform(&self, state: &mut State, operation: &Operation) -> LinksResult<()> {
+        let mut changed = Vec::new();
+        let mac = state.draws.mac();
+        let done = state.kernel.apply(operation, mac, &mut changed);
+        self.world.sched().trace(self.node, || format!("links: {operation:?}: {done:?}"));
+        self.announce(state, changed);
+        done
+    }
+
+    /// Sends hints on their way.
+    fn announce(&self, state: &mut State, mut changed: Vec<Hint>) {
+        changed.dedup();
+        if changed.is_empty() || state.subscribers.is_empty() {
+            return;
+        }
+        let (late, permille) = (state.faults.hint_late, state.faults.hint_lost_permille);
+        let (delay, lost, boot) = (state.draws.hint(late), state.draws.wrong(permille), state.boot);
+        let links = self.clone();
+        self.world.after(delay, move |_| {
+            let state = links.lock();
+            if state.boot != boot {
+                return;
+            }
+            if lost { state.subscribers.lose() } else { state.subscribers.say(&changed) }
+        });
+    }
+
+    /// Does an operation as somebody else on the machine, at once. What cannot be done is not.
+    pub fn by_somebody(&self, operation: &Operation) -> LinksResult<()> {
+        self.perform(&mut self.lock(), operation)
+    }
+
+    /// The containers' network is set up anew: the bridge has the first address of `subnet` and no other.
+    pub fn set_bridge(&self, subnet: Ipv4Net) {
+        let first = u32::from(subnet.network()) + 1;
+        let net = IpNet::new(IpAddr::V4(first.into()), subnet.prefix_len()).expect("a length of IPv4");
+        let mut state = self.lock();
+        let bridge = LinkKind::Other("bridge".to_owned());
+        if state.kernel.link(BRIDGE).is_none() {
+            let link = Link { name: BRIDGE.to_owned(), kind: bridge, mac: None, mtu: MTU, up: true };
+            self.perform(&mut state, &Operation::AddLink(link)).expect("there is no such link");
+        }
+        let wish = Address { link: BRIDGE.to_owned(), net };
+        let others: Vec<Address> =
+            state.kernel.addresses_of(BRIDGE).filter(|address| **address != wish).cloned().collect();
+        for other in others {
+            self.perform(&mut state, &Operation::DeleteAddress(other)).expect("it was just read");
+        }
+        self.perform(&mut state, &Operation::AddAddress(wish)).expect("the bridge exists");
+    }
+
+    /// The machine loses its power, and its tables with it; they are what it boots with next.
+    pub fn power_loss(&self) {
+        let mut state = self.lock();
+        state.boot += 1;
+        state.kernel = Kernel::default();
+        state.tuns = tun::Opened::default();
+        state.subscribers = Subscribers::default();
+        drop(state);
+        self.boot();
+    }
+}

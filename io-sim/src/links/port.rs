@@ -1,0 +1,91 @@
+//! The Links port over the model. Operations travel in messages of [`BATCH`], and each message takes a while; a daemon that dies between
+//! two of them leaves its work half done.
+
+use super::SimLinks;
+use super::faults::Luck;
+use flannel::links::*;
+use kernel::BoxFuture;
+use std::net::IpAddr;
+
+/// Operations that travel together.
+const BATCH: usize = 32;
+
+const FIT: Fitness = Fitness { global: true, permanent: true, lasting: true };
+
+fn path(kernel: &super::Kernel, route: Option<&Route>, to: &str) -> LinksResult<Path> {
+    let Some(Route { way: Way::Out { link, gateway, .. }, destination, .. }) = route else {
+        return Err(LinksError::NotFound(format!("a way to {to}")));
+    };
+    let v6 = matches!(destination, ipnet::IpNet::V6(_));
+    let source =
+        kernel.addresses_of(link).map(|address| address.net.addr()).find(|addr| addr.is_ipv6() == v6);
+    Ok(Path { link: link.clone(), source, gateway: *gateway })
+}
+
+impl SimLinks {
+    /// Asks something of the tables, which takes a while.
+    async fn ask<T>(&self, ask: impl FnOnce(&super::Kernel) -> T) -> T {
+        let pause = self.pause(1);
+        self.pass(pause).await;
+        ask(&self.lock().kernel)
+    }
+
+    fn try_it(&self, operation: &Operation) -> LinksResult<()> {
+        let mut state = self.lock();
+        let faults = state.faults.clone();
+        let text = || format!("{operation:?}");
+        match state.draws.luck(&faults) {
+            Luck::Exists => Err(LinksError::Exists(text())),
+            Luck::Busy => Err(LinksError::Busy(text())),
+            Luck::LostBefore => Err(LinksError::Lost(text())),
+            luck => {
+                let done = self.perform(&mut state, operation);
+                if luck == Luck::LostAfter { Err(LinksError::Lost(text())) } else { done }
+            }
+        }
+    }
+}
+
+impl Links for SimLinks {
+    fn interfaces(&self) -> BoxFuture<'_, LinksResult<Vec<Interface>>> {
+        Box::pin(self.ask(|kernel| {
+            let interface = |link: &Link| Interface {
+                link: link.clone(),
+                addresses: kernel.addresses_of(&link.name).map(|address| (address.net, FIT)).collect(),
+            };
+            Ok(kernel.links().map(interface).collect())
+        }))
+    }
+
+    fn path(&self, destination: IpAddr) -> BoxFuture<'_, LinksResult<Path>> {
+        Box::pin(self.ask(move |kernel| path(kernel, kernel.lookup(destination), &destination.to_string())))
+    }
+
+    fn default_path(&self, v6: bool) -> BoxFuture<'_, LinksResult<Path>> {
+        Box::pin(self.ask(move |kernel| path(kernel, kernel.default_route(v6), "everywhere")))
+    }
+
+    fn tables<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, LinksResult<Tables>> {
+        Box::pin(self.ask(|kernel| Ok(kernel.tables(scope))))
+    }
+
+    fn apply<'a>(&'a self, operations: &'a [Operation]) -> BoxFuture<'a, Vec<LinksResult<()>>> {
+        Box::pin(async move {
+            let mut outcomes = Vec::with_capacity(operations.len());
+            for batch in operations.chunks(BATCH) {
+                let pause = self.pause(batch.len());
+                self.pass(pause).await;
+                outcomes.extend(batch.iter().map(|operation| self.try_it(operation)));
+            }
+            assert_eq!(outcomes.len(), operations.len(), "one outcome for each operation");
+            outcomes
+        })
+    }
+
+    fn changes(&self) -> BoxFuture<'_, LinksResult<Box<dyn Changes>>> {
+        Box::pin(async move {
+            let subscription = self.lock().subscribers.add();
+            Ok(Box::new(subscription) as Box<dyn Changes>)
+        })
+    }
+}
