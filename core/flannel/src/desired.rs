@@ -28,6 +28,7 @@ use crate::subnet::{Lease, SubnetKey};
 use ipnet::Ipv4Net;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddrV4};
+use std::sync::Arc;
 
 /// All that the kernel's tables follow from.
 #[derive(Clone, Debug)]
@@ -43,7 +44,7 @@ pub struct Wish<'a> {
     /// The name of the TUN device, if the backend has one and it is open.
     pub tun: Option<&'a str>,
     /// Everybody else's leases.
-    pub peers: &'a BTreeMap<SubnetKey, Lease>,
+    pub peers: &'a BTreeMap<SubnetKey, Arc<Lease>>,
     /// Public addresses of peers to which packets go without a gateway: DirectRouting reaches them by plain routes.
     pub direct: &'a BTreeSet<IpAddr>,
     /// Which rules, and how.

@@ -112,7 +112,7 @@ pub struct Picture {
     /// The last network config in the store that could be read.
     pub config: Option<NetworkConfig>,
     /// All leases in the store, our own among them. One that was spoilt is as it was before.
-    pub leases: Arc<BTreeMap<SubnetKey, Lease>>,
+    pub leases: Arc<BTreeMap<SubnetKey, Arc<Lease>>>,
     /// The revision of the store that this shows; 0 before the first answer.
     pub revision: i64,
     /// Our lease.

@@ -56,7 +56,7 @@ impl Agent {
         let served = self.table.last.as_ref().map(|last| last.served.clone()).unwrap_or_default();
         for (key, lease) in self.picture.leases.iter().filter(|(key, _)| served.contains(key)) {
             // What a renewal changes is of no interest to a command.
-            let lease = Lease { lease: 0, mod_revision: 0, ..lease.clone() };
+            let lease = Lease { lease: 0, mod_revision: 0, ..Lease::clone(lease) };
             self.commands.entry(*key).or_default().wish = Some(lease);
         }
         self.commands.retain(|key, peer| {

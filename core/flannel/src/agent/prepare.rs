@@ -84,7 +84,7 @@ impl Agent {
         let scope = Scope { links: names, ..Scope::default() };
         let present = self.ports.links.tables(&scope).await;
         let present = present.map_err(|error| format!("the devices cannot be read: {error}"))?;
-        let leases: Vec<&Lease> = self.picture.leases.values().collect();
+        let leases: Vec<&Lease> = self.picture.leases.values().map(AsRef::as_ref).collect();
         let own = choose::own(config, &leases, me, self.previous.as_ref());
         for (v6, device) in devices {
             let same = |link: &&crate::links::Link| link.name == device.name && link.kind == device.kind;

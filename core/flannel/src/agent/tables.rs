@@ -107,7 +107,7 @@ impl Agent {
             return Goal::Leave;
         };
         let own = || {
-            let leases: Vec<&Lease> = self.picture.leases.values().collect();
+            let leases: Vec<&Lease> = self.picture.leases.values().map(AsRef::as_ref).collect();
             let own = crate::choose::own(&place.config, &leases, &place.offer.me, self.previous.as_ref());
             own.is_some()
         };

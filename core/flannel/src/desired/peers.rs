@@ -14,7 +14,7 @@ pub(super) fn usable<'a>(
     let mut usable = Vec::new();
     for (key, lease) in wish.peers.iter().filter(|(key, _)| **key != wish.own.key) {
         match obstacle(wish, families, lease) {
-            None => usable.push(lease),
+            None => usable.push(lease.as_ref()),
             Some(why) => drop(skipped.insert(*key, why)),
         }
     }

@@ -37,7 +37,7 @@ fn wished(config: &NetworkConfig, own: &str, peers: &[Lease], direct: &[&str], o
     let own = lease(own, "192.168.0.1", "");
     let external = external();
     let macs = Macs { v4: Some(Mac([2, 0, 0, 0, 0, 1])), v6: Some(Mac([2, 0, 0, 0, 6, 1])) };
-    let peers = peers.iter().map(|lease| (lease.key, lease.clone())).collect();
+    let peers = peers.iter().map(|lease| (lease.key, std::sync::Arc::new(lease.clone()))).collect();
     let direct = direct.iter().map(|address| address.parse().unwrap()).collect();
     let tun = Some("flannel0");
     desired(&Wish {

@@ -162,7 +162,7 @@ impl Mind {
             return Fate::Lost(format!("the lease of {} was given to {owner}", ours.key));
         }
         if seen.is_reservation() || (seen.lease == ours.lease && seen.value == offer.value) {
-            return Fate::Moved(seen.clone());
+            return Fate::Moved(Lease::clone(seen));
         }
         Fate::Contested(seen.mod_revision, format!("(lease {:x}, {})", seen.lease, seen.value.to_json()))
     }

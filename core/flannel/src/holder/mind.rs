@@ -235,7 +235,7 @@ impl Mind {
             return;
         }
         let Some(offer) = self.offer.clone() else { return self.wait_for_offer() };
-        let leases: Vec<&Lease> = self.view.leases.values().collect();
+        let leases: Vec<&Lease> = self.view.leases.values().map(Arc::as_ref).collect();
         let blocked: Vec<SubnetKey> = self.view.spoilt.keys().copied().collect();
         let previous = self.config.previous.as_ref();
         let choice = choose(&offer.config, &leases, &blocked, &offer.me, previous, &mut self.subnets);

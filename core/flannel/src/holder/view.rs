@@ -15,7 +15,7 @@ pub(super) struct View {
     /// The last config that could be read.
     pub(super) config: Option<NetworkConfig>,
     /// Leases by key; where one was spoilt, as it was before.
-    pub(super) leases: Arc<BTreeMap<SubnetKey, Lease>>,
+    pub(super) leases: Arc<BTreeMap<SubnetKey, Arc<Lease>>>,
     /// Keys whose value cannot be read, and the revision of that.
     pub(super) spoilt: BTreeMap<SubnetKey, i64>,
 }
@@ -24,8 +24,8 @@ impl View {
     /// Takes over what was read anew. What cannot be read now stays as it was known before.
     pub(super) fn load(&mut self, loaded: Loaded, notes: &mut Notes) {
         let before = std::mem::take(&mut self.leases);
-        let mut leases: BTreeMap<SubnetKey, Lease> =
-            loaded.leases.into_iter().map(|lease| (lease.key, lease)).collect();
+        let mut leases: BTreeMap<SubnetKey, Arc<Lease>> =
+            loaded.leases.into_iter().map(|lease| (lease.key, Arc::new(lease))).collect();
         self.spoilt.clear();
         for spoilt in loaded.spoilt {
             if let Some(kept) = spoilt.key.and_then(|key| before.get(&key)) {
@@ -46,7 +46,7 @@ impl View {
                 Event::Config(text) => self.set_config(text, notes),
                 Event::Put(lease) => {
                     self.spoilt.remove(&lease.key);
-                    Arc::make_mut(&mut self.leases).insert(lease.key, lease);
+                    Arc::make_mut(&mut self.leases).insert(lease.key, Arc::new(lease));
                 }
                 Event::Gone(key) => {
                     self.spoilt.remove(&key);
