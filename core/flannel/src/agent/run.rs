@@ -10,6 +10,8 @@ use super::status::Status;
 use crate::env::SubnetEnv;
 use crate::holder::{Holder, HolderConfig, Picture, Standing};
 use crate::registry::Registry;
+use futures_channel::oneshot;
+use futures_util::future::select;
 use kernel::BoxFuture;
 use kernel::inbox::{Inbox, Outlet, Woken};
 use std::collections::BTreeMap;
@@ -34,6 +36,7 @@ pub(super) struct Start {
 /// Reads what the last time left, begins to follow the store and the kernel, and runs until it is stopped.
 pub(super) async fn run(start: Start, outlet: Outlet<Event>) {
     let Start { ports, registry, config, log, shown, events } = start;
+    let began = ports.clock.now();
     let env = ports.local.read_env().await;
     let previous = env.as_ref().ok().and_then(|text| SubnetEnv::parse(text.as_ref()?).previous());
     let holder = HolderConfig { ttl: config.ttl, margin: config.margin, previous };
@@ -41,8 +44,11 @@ pub(super) async fn run(start: Start, outlet: Outlet<Event>) {
     let poke = Box::new(move || poke.push(Event::Store));
     let (spawn, clock, probe) = (ports.spawn.clone(), ports.clock.clone(), ports.probe.clone());
     let holder = Holder::start(spawn, clock, registry, holder, ports.seed, probe, poke);
+    let (listening, ended) = oneshot::channel::<()>();
     let listen = listen::listen(ports.links.clone(), events.clone(), ports.clock.clone());
-    ports.spawn.spawn("flannel: kernel", Box::pin(listen));
+    ports
+        .spawn
+        .spawn("flannel: kernel", Box::pin(async move { drop(select(ended, Box::pin(listen)).await) }));
     let picture = Picture {
         config: None,
         leases: Arc::default(),
@@ -59,6 +65,7 @@ pub(super) async fn run(start: Start, outlet: Outlet<Event>) {
         status: Status::default(),
         holder,
         picture,
+        began,
         previous,
         place: None,
         preparing: None,
@@ -71,6 +78,7 @@ pub(super) async fn run(start: Start, outlet: Outlet<Event>) {
         env: None,
         trouble: None,
         stopping: None,
+        _listening: listening,
     };
     if let Err(error) = env {
         agent.trouble(format!("{error}; the subnet of the last time is not asked for"), Duration::ZERO);

@@ -56,6 +56,8 @@ pub(super) struct Agent {
     pub(super) holder: Holder,
     /// The store, as the holder showed it last.
     pub(super) picture: Picture,
+    /// When this flanneld began.
+    pub(super) began: Duration,
     /// The subnets of the last time.
     pub(super) previous: Option<SubnetKey>,
     /// What this machine is in the cluster; none before it is prepared.
@@ -76,6 +78,8 @@ pub(super) struct Agent {
     /// The trouble told last, and when.
     pub(super) trouble: Option<(String, Duration)>,
     pub(super) stopping: Option<oneshot::Sender<()>>,
+    /// Ends the listening to the kernel when it is dropped.
+    pub(super) _listening: oneshot::Sender<()>,
 }
 
 /// What a machine is in the cluster.
@@ -101,12 +105,14 @@ pub(super) struct Table {
     pub(super) retry: Retry,
     /// When to look at everything, whatever was heard.
     pub(super) full: Duration,
-    /// What was last made so without a failure.
+    /// What was made so last without a failure.
     pub(super) settled: Option<Desired>,
     /// What was last wished.
     pub(super) last: Option<Desired>,
-    /// Whether the devices are down, because no lease is held.
+    /// Whether no lease is held, so that devices are down or about to be.
     pub(super) quiet: bool,
+    /// Whether the firewall has been asked how rules are to be made since it last may have changed.
+    pub(super) how_known: bool,
     /// Whether packets to a public address need no gateway.
     pub(super) direct: BTreeMap<IpAddr, bool>,
     /// How rules are made in either family.
@@ -144,6 +150,7 @@ impl Table {
             settled: None,
             last: None,
             quiet: false,
+            how_known: false,
             direct: BTreeMap::new(),
             how: [How { means: Means::Nftables, random_fully: true }; 2],
         }
@@ -162,13 +169,13 @@ impl Table {
         }
     }
 
-    /// When to look next.
+    /// When to look next. What failed waits for its pause; news does not wait for that.
     pub(super) fn due(&self) -> Duration {
-        let spaced = self.looked.map_or(Duration::ZERO, |looked| looked + LOOK_SPACING);
-        let Some(dirty) = self.dirty else { return self.full.max(spaced) };
-        let delay = HINT_DELAY * (1 << self.futile.min(HINT_DOUBLINGS));
-        let dirty = if self.hinted { dirty + delay } else { dirty };
-        self.full.min(dirty).max(spaced).max(self.retry.until().unwrap_or_default())
+        let delay =
+            if self.hinted { HINT_DELAY * (1 << self.futile.min(HINT_DOUBLINGS)) } else { Duration::ZERO };
+        let wanted = [self.dirty.map(|dirty| dirty + delay), self.retry.until(), Some(self.full)];
+        let soonest = wanted.into_iter().flatten().min().expect("a full look is always due at some time");
+        soonest.max(self.looked.map_or(Duration::ZERO, |looked| looked + LOOK_SPACING))
     }
 
     /// Addresses that need no gateway.

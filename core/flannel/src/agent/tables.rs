@@ -35,8 +35,12 @@ impl Agent {
         let concerns = match hint {
             Hint::Link(name) => ours.links.contains(name) || external == Some(name),
             Hint::Route(to) => ours.networks.iter().any(|network| network.contains(to)),
-            Hint::Rules => ours.rules,
+            Hint::Rules => {
+                self.table.how_known = false;
+                ours.rules
+            }
             Hint::Resync => {
+                self.table.how_known = false;
                 self.ports.probe.sometimes("flannel: hints of the kernel were lost");
                 true
             }
@@ -53,27 +57,26 @@ impl Agent {
     pub(super) async fn tend_tables(&mut self) {
         let now = self.ports.clock.now();
         let goal = self.goal(now);
-        if matches!(goal, Goal::Quiet) && !self.table.quiet {
-            // That cannot wait for anything.
+        let quiet = matches!(goal, Goal::Quiet);
+        if quiet != self.table.quiet {
+            // Silence cannot wait for anything.
             self.table.soil(now);
-            (self.table.looked, self.table.settled) = (None, None);
+            (self.table.quiet, self.table.looked, self.table.settled) = (quiet, None, None);
         }
         if self.place.is_none() || self.table.due() > now {
             return;
         }
         if matches!(goal, Goal::Leave) {
-            (self.table.dirty, self.table.full) = (None, now + RESYNC);
+            (self.table.dirty, self.table.full) = (None, self.table.full.max(now + PREPARE_RETRY));
             return;
         }
         let full = self.table.full <= now;
         if full {
             self.tend_external().await;
-            self.tend_means().await;
             self.table.direct.clear();
-            self.env = None;
-            self.table.full = now + self.resync();
+            (self.env, self.table.how_known) = (None, false);
         }
-        let (dirty, hinted) = (self.table.dirty.take(), self.table.hinted);
+        let hinted = self.table.dirty.take().is_some() && self.table.hinted;
         if self.table.looked.is_some_and(|looked| now > looked + HINT_CALM) {
             self.table.futile = 0;
         }
@@ -84,6 +87,9 @@ impl Agent {
             _ => self.silence().await,
         };
         let now = self.ports.clock.now();
+        if full {
+            self.table.full = now + self.resync();
+        }
         match outcome {
             Ok(done) => {
                 self.table.retry.succeed();
@@ -93,8 +99,6 @@ impl Agent {
             Err(text) => {
                 self.trouble(text, now);
                 self.table.retry.fail(now);
-                self.table.dirty = dirty.or(Some(now));
-                self.table.hinted = false;
             }
         }
     }
@@ -112,8 +116,8 @@ impl Agent {
             own.is_some()
         };
         match self.picture.standing {
-            // It is about to be taken up again; packets go on meanwhile.
-            Standing::Waiting(_) if own() => Goal::Leave,
+            // It is about to be taken up again; packets go on meanwhile, but not when it must have ended.
+            Standing::Waiting(_) if own() && now < self.began + self.config.ttl => Goal::Leave,
             _ => Goal::Quiet,
         }
     }
@@ -126,7 +130,7 @@ impl Agent {
 
     /// Decides how rules are made.
     async fn tend_means(&mut self) {
-        let Some(place) = &self.place else { return };
+        let Some(place) = self.place.as_ref().filter(|_| !self.table.how_known) else { return };
         for (index, v6) in [false, true].into_iter().enumerate() {
             // Where the firewall cannot be asked it is as it was.
             let Ok(firewall) = self.ports.links.firewall(v6).await else { continue };
@@ -136,13 +140,12 @@ impl Agent {
             let can = !iptables || firewall.random_fully;
             self.table.how[index] = How { means, random_fully: self.config.random_fully && can };
         }
+        self.table.how_known = true;
     }
 
     /// Makes the tables what our lease says; how many operations that took.
     async fn serve(&mut self, lease: &Lease) -> Result<usize, String> {
-        if std::mem::take(&mut self.table.quiet) {
-            self.table.settled = None;
-        }
+        self.tend_means().await;
         self.tend_direct().await;
         self.tend_tunnel(lease).await?;
         let mut desired = self.wish(lease);
@@ -170,6 +173,7 @@ impl Agent {
             self.table.settled = Some(desired.clone());
         }
         if failures.iter().any(|(operation, _)| is_essential(operation)) {
+            self.status.ready = false;
             return Err(explain(&failures));
         }
         self.write_env(lease, desired.mtu).await?;
@@ -199,7 +203,6 @@ impl Agent {
         if !failures.is_empty() {
             return Err(explain(&failures));
         }
-        self.table.quiet = true;
         Ok(operations.len())
     }
 
