@@ -1,0 +1,164 @@
+//! Changes: operations become requests, and many requests are in flight at once.
+//!
+//! Requests name links by number. So a run of operations that hang on links goes out together, and an operation that
+//! makes or removes a link stands alone; after it the names are read anew.
+
+use super::failure::failure;
+use super::message::Message;
+use super::names::Names;
+use super::socket::Socket;
+use super::{address, iptables, link, neighbour, nft, read, route};
+use flannel::links::{Link, LinkKind, LinksError, LinksResult, Operation, Route, Way};
+use flannel::rules::Means;
+
+/// Does these, in this order, each on its own.
+pub async fn apply(
+    socket: &mut Socket,
+    rules: &mut LinksResult<Socket>,
+    operations: &[Operation],
+) -> Vec<LinksResult<()>> {
+    let mut outcomes = Vec::with_capacity(operations.len());
+    let mut names = None;
+    while let Some(operation) = operations.get(outcomes.len()) {
+        if names.is_none() && !is_rules(operation) {
+            match read::names(socket).await {
+                Ok(read) => names = Some(read),
+                Err(error) => {
+                    outcomes.push(Err(error));
+                    continue;
+                }
+            }
+        }
+        let known = names.clone().unwrap_or_default();
+        match operation {
+            Operation::AddLink(link) => outcomes.push(add_link(socket, &known, link).await),
+            Operation::DeleteLink(name) => outcomes.push(delete_link(socket, &known, name).await),
+            operation if is_rules(operation) => outcomes.push(set_rules(rules, operation).await),
+            _ => {
+                let rest = &operations[outcomes.len()..];
+                let run = rest.iter().take_while(|operation| !is_rules(operation) && !makes_names(operation));
+                let run: Vec<_> = run.collect();
+                assert!(!run.is_empty(), "each turn does something");
+                outcomes.extend(apply_run(socket, &known, &run).await);
+            }
+        }
+        if makes_names(operation) {
+            names = None;
+        }
+    }
+    assert_eq!(outcomes.len(), operations.len(), "one outcome each");
+    outcomes
+}
+
+fn is_rules(operation: &Operation) -> bool {
+    matches!(operation, Operation::PutRules(_) | Operation::DeleteRules(_))
+}
+
+fn makes_names(operation: &Operation) -> bool {
+    matches!(operation, Operation::AddLink(_) | Operation::DeleteLink(_))
+}
+
+/// A run of operations that make and remove no link.
+async fn apply_run(socket: &mut Socket, names: &Names, run: &[&Operation]) -> Vec<LinksResult<()>> {
+    let made: Vec<_> = run.iter().map(|operation| request(operation, names)).collect();
+    let mut requests: Vec<_> = made.iter().filter_map(|made| made.as_ref().ok()).cloned().collect();
+    let mut answers = socket.ask(&mut requests).await.into_iter();
+    let outcome = |(made, operation): (LinksResult<Message>, &&Operation)| {
+        made?;
+        let answer = answers.next().expect("one answer each")?;
+        answer.map(drop).map_err(|refusal| failure(&describe(operation), refusal))
+    };
+    made.into_iter().zip(run).map(outcome).collect()
+}
+
+fn request(operation: &Operation, names: &Names) -> LinksResult<Message> {
+    Ok(match operation {
+        Operation::SetLink(link) => link::set(link, names.number(&link.name)?),
+        Operation::AddAddress(address) => address::add(address.net, names.number(&address.link)?),
+        Operation::DeleteAddress(address) => address::delete(address.net, names.number(&address.link)?),
+        Operation::PutRoute(route) => route::put(route, way(route, names)?),
+        Operation::DeleteRoute(route) => route::delete(route, way(route, names)?),
+        Operation::PutNeighbour(it) => neighbour::put(it, names.number(&it.link)?),
+        Operation::DeleteNeighbour(it) => neighbour::delete(it, names.number(&it.link)?),
+        Operation::PutForwarding(it) => neighbour::put_forwarding(it, names.number(&it.link)?),
+        Operation::DeleteForwarding(it) => neighbour::delete_forwarding(it, names.number(&it.link)?),
+        Operation::AddLink(_) | Operation::DeleteLink(_) => unreachable!("stands alone"),
+        Operation::PutRules(_) | Operation::DeleteRules(_) => unreachable!("goes by another socket"),
+    })
+}
+
+/// The number of the link by which a route leaves; none for a blackhole.
+fn way(route: &Route, names: &Names) -> LinksResult<Option<u32>> {
+    match &route.way {
+        Way::Out { link, .. } => names.number(link).map(Some),
+        Way::Blackhole => Ok(None),
+    }
+}
+
+async fn add_link(socket: &mut Socket, names: &Names, wish: &Link) -> LinksResult<()> {
+    let what = format!("link {}", wish.name);
+    let closed = matches!(&wish.kind, LinkKind::Vxlan(vxlan) if vxlan.local.is_ipv6());
+    let request = link::add(wish, wish.up && !closed, names)?;
+    socket.ask_one(request).await?.map_err(|refusal| failure(&what, refusal))?;
+    if closed {
+        let made = finish(socket, wish).await;
+        if made.is_err() {
+            // Half of a link must not be found by the next look and taken for a whole one.
+            let names = read::names(socket).await?;
+            delete_link(socket, &names, &wish.name).await?;
+        }
+        return made;
+    }
+    Ok(())
+}
+
+/// A device over IPv6 takes no addresses and routes from routers on it: whoever sends on the overlay could be one.
+async fn finish(socket: &mut Socket, wish: &Link) -> LinksResult<()> {
+    let setting = format!("/proc/sys/net/ipv6/conf/{}/accept_ra", wish.name);
+    std::fs::write(&setting, "0").map_err(|error| LinksError::Refused(format!("{setting}: {error}")))?;
+    let number = read::names(socket).await?.number(&wish.name)?;
+    let answer = socket.ask_one(link::set(wish, number)).await?;
+    answer.map(drop).map_err(|refusal| failure(&format!("link {}", wish.name), refusal))
+}
+
+async fn delete_link(socket: &mut Socket, names: &Names, name: &str) -> LinksResult<()> {
+    let answer = socket.ask_one(link::delete(names.number(name)?)).await?;
+    answer.map(drop).map_err(|refusal| failure(&format!("link {name}"), refusal))
+}
+
+async fn set_rules(socket: &mut LinksResult<Socket>, operation: &Operation) -> LinksResult<()> {
+    let (set, put) = match operation {
+        Operation::PutRules(set) => (set, true),
+        Operation::DeleteRules(set) => (set, false),
+        _ => unreachable!("only rules come here"),
+    };
+    match (set.means, put) {
+        (Means::Iptables, true) => iptables::put(set).await,
+        (Means::Iptables, false) => iptables::delete(set.v6).await,
+        (Means::Nftables, true) => nft::put(socket.as_mut().map_err(|error| error.clone())?, set).await,
+        (Means::Nftables, false) => nft::delete(socket.as_mut().map_err(|error| error.clone())?, set.v6).await,
+    }
+}
+
+/// What an operation is about, for an error.
+fn describe(operation: &Operation) -> String {
+    match operation {
+        Operation::AddLink(link) | Operation::SetLink(link) => format!("link {}", link.name),
+        Operation::DeleteLink(name) => format!("link {name}"),
+        Operation::AddAddress(it) | Operation::DeleteAddress(it) => format!("address {} of {}", it.net, it.link),
+        Operation::PutRoute(it) | Operation::DeleteRoute(it) => match &it.way {
+            Way::Out { link, gateway: Some(gateway), .. } => {
+                format!("route {} via {gateway} by {link}", it.destination)
+            }
+            Way::Out { link, gateway: None, .. } => format!("route {} by {link}", it.destination),
+            Way::Blackhole => format!("route {} to nowhere", it.destination),
+        },
+        Operation::PutNeighbour(it) | Operation::DeleteNeighbour(it) => {
+            format!("neighbour {} of {}", it.address, it.link)
+        }
+        Operation::PutForwarding(it) | Operation::DeleteForwarding(it) => {
+            format!("forwarding of {} to {} by {}", it.mac, it.machine, it.link)
+        }
+        Operation::PutRules(it) | Operation::DeleteRules(it) => format!("rules by {:?}", it.means),
+    }
+}

@@ -1,0 +1,157 @@
+//! What the kernel holds, as the port's values.
+
+use super::failure::failure;
+use super::message::{Message, Received};
+use super::names::Names;
+use super::socket::Socket;
+use super::{address, iptables, link, neighbour, nft, route};
+use flannel::links::{Firewall, Interface, LinksError, LinksResult, Path, Route, Scope, Tables, Way};
+use flannel::rules::{Means, RuleSet};
+use ipnet::IpNet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+async fn list(socket: &mut Socket, what: &str, request: &Message) -> LinksResult<Vec<Received>> {
+    socket.dump(request).await?.map_err(|refusal| failure(what, refusal))
+}
+
+/// As [`list`], for a family that this machine may not have: then there is nothing.
+async fn list_if_any(socket: &mut Socket, what: &str, request: &Message) -> LinksResult<Vec<Received>> {
+    match list(socket, what, request).await {
+        Err(LinksError::Unsupported(_) | LinksError::NotFound(_)) => Ok(Vec::new()),
+        listed => listed,
+    }
+}
+
+/// Every link, as the kernel tells it, and all names.
+async fn links(socket: &mut Socket) -> LinksResult<(Vec<Received>, Names)> {
+    let listed = list(socket, "links", &link::list()).await?;
+    let mut names = Names::default();
+    for (number, name) in listed.iter().filter_map(link::name) {
+        names.insert(number, &name);
+    }
+    Ok((listed, names))
+}
+
+/// The names of all links.
+pub async fn names(socket: &mut Socket) -> LinksResult<Names> {
+    links(socket).await.map(|(_, names)| names)
+}
+
+/// Every link with its addresses.
+pub async fn interfaces(socket: &mut Socket) -> LinksResult<Vec<Interface>> {
+    let (links, names) = links(socket).await?;
+    let mut addresses: BTreeMap<u32, Vec<_>> = BTreeMap::new();
+    let listed = list(socket, "addresses", &address::list()).await?;
+    for (number, net, fitness) in listed.iter().filter_map(address::found) {
+        addresses.entry(number).or_default().push((net, fitness));
+    }
+    let found = links.iter().filter_map(|message| {
+        let (number, _) = link::name(message)?;
+        let addresses = addresses.remove(&number).unwrap_or_default();
+        Some(Interface { link: link::held(message, &names)?, addresses })
+    });
+    Ok(found.collect())
+}
+
+/// Where the kernel would send a packet.
+pub async fn path(socket: &mut Socket, destination: IpAddr) -> LinksResult<Path> {
+    let names = names(socket).await?;
+    let what = format!("way to {destination}");
+    let none = || LinksError::NotFound(what.clone());
+    let answer = socket.ask_one(route::look(destination)).await?;
+    let answer = answer.map_err(|refusal| match refusal.errno {
+        rustix::io::Errno::NETUNREACH | rustix::io::Errno::HOSTUNREACH => none(),
+        // What a route says that refuses packets: prohibit, blackhole.
+        rustix::io::Errno::ACCESS | rustix::io::Errno::INVAL => none(),
+        _ => failure(&what, refusal),
+    })?;
+    answer.first().and_then(|message| route::path(message, &names)).ok_or_else(none)
+}
+
+/// Where packets go that no other route takes.
+pub async fn default_path(socket: &mut Socket, v6: bool) -> LinksResult<Path> {
+    let names = names(socket).await?;
+    let listed = list_if_any(socket, "routes", &route::list(v6)).await?;
+    let defaults = listed.iter().filter_map(|message| route::default_path(message, &names));
+    let best = defaults.min_by_key(|(priority, _)| *priority);
+    let family = if v6 { "IPv6" } else { "IPv4" };
+    best.map(|(_, path)| path).ok_or_else(|| LinksError::NotFound(format!("default route of {family}")))
+}
+
+/// What the kernel holds of `scope`, without the rules.
+pub async fn tables(socket: &mut Socket, scope: &Scope) -> LinksResult<Tables> {
+    let (links, names) = links(socket).await?;
+    let mut tables = Tables::default();
+    let held = links.iter().filter_map(|message| link::held(message, &names));
+    tables.links.extend(held.filter(|link| scope.links.contains(&link.name)));
+    if !tables.links.is_empty() {
+        let listed = list(socket, "addresses", &address::list()).await?;
+        let held = listed.iter().filter_map(|message| address::held(message, &names));
+        tables.addresses.extend(held.filter(|address| scope.links.contains(&address.link)));
+    }
+    for v6 in [false, true] {
+        let listed = list_if_any(socket, "routes", &route::list(v6)).await?;
+        let held = listed.iter().filter_map(|message| route::held(message, &names));
+        tables.routes.extend(held.filter(|route| is_in(scope, route)));
+    }
+    let present: Vec<_> = tables.links.iter().map(|link| link.name.clone()).collect();
+    for name in present {
+        hanging_on(socket, &names, &name, &mut tables).await?;
+    }
+    Ok(tables)
+}
+
+fn is_in(scope: &Scope, route: &Route) -> bool {
+    let by_link = matches!(&route.way, Way::Out { link, .. } if scope.links.contains(link));
+    by_link || scope.networks.iter().any(|net| contains(net, &route.destination))
+}
+
+fn contains(net: &IpNet, inner: &IpNet) -> bool {
+    net.addr().is_ipv4() == inner.addr().is_ipv4() && net.contains(inner)
+}
+
+/// The neighbours and forwarding entries of one link.
+async fn hanging_on(socket: &mut Socket, names: &Names, name: &str, tables: &mut Tables) -> LinksResult<()> {
+    let number = names.number(name)?;
+    for family in [address::V4, address::V6] {
+        let listed = list_if_any(socket, "neighbours", &neighbour::list(family, number)).await?;
+        let held = listed.iter().filter_map(|message| neighbour::held(message, names));
+        tables.neighbours.extend(held.filter(|neighbour| neighbour.link == name));
+    }
+    let listed = list_if_any(socket, "forwarding entries", &neighbour::list_forwardings(number)).await?;
+    let held = listed.iter().filter_map(|message| neighbour::held_forwarding(message, names));
+    tables.forwardings.extend(held.filter(|forwarding| forwarding.link == name));
+    Ok(())
+}
+
+/// All rules that flannel has made, by either means.
+pub async fn rules(socket: &mut LinksResult<Socket>) -> LinksResult<BTreeSet<RuleSet>> {
+    let mut found = BTreeSet::new();
+    for v6 in [false, true] {
+        let mut chains = Vec::new();
+        if let Ok(socket) = socket {
+            found.extend(nft::read(socket, v6).await?);
+            chains = nft::other_chains(socket, v6).await?;
+        }
+        // The programs are started only if there is something for them to show.
+        let ours = |name: &str| name == iptables::POSTROUTING || name == iptables::FORWARD;
+        if chains.iter().any(|chain| ours(&chain.name)) || iptables::legacy(v6, "nat") || iptables::legacy(v6, "filter")
+        {
+            found.extend(iptables::read(v6).await?);
+        }
+    }
+    assert!(found.iter().filter(|set| set.means == Means::Nftables).count() <= 2, "one table a family");
+    Ok(found)
+}
+
+/// What the firewall of a family is like.
+pub async fn firewall(socket: &mut LinksResult<Socket>, v6: bool) -> LinksResult<Firewall> {
+    let chains = match socket {
+        Ok(socket) => nft::other_chains(socket, v6).await?,
+        Err(_) => Vec::new(),
+    };
+    let here = chains.iter().any(|chain| chain.table == "filter" && chain.name == "FORWARD" && chain.drops);
+    let forward_drops = here || (iptables::legacy(v6, "filter") && iptables::forward_drops(v6).await?);
+    Ok(Firewall { forward_drops, random_fully: iptables::random_fully(v6).await })
+}
