@@ -14,6 +14,7 @@ mod grpc;
 #[cfg(feature = "hosts")]
 pub mod hosts;
 mod http;
+pub mod links;
 mod member;
 mod meter;
 mod metrics;

@@ -7,6 +7,8 @@
 pub mod agent;
 pub mod choose;
 pub mod config;
+#[cfg(feature = "contract")]
+pub mod contract_links;
 pub mod daemon;
 pub mod desired;
 pub mod env;

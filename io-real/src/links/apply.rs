@@ -136,7 +136,9 @@ async fn set_rules(socket: &mut LinksResult<Socket>, operation: &Operation) -> L
         (Means::Iptables, true) => iptables::put(set).await,
         (Means::Iptables, false) => iptables::delete(set.v6).await,
         (Means::Nftables, true) => nft::put(socket.as_mut().map_err(|error| error.clone())?, set).await,
-        (Means::Nftables, false) => nft::delete(socket.as_mut().map_err(|error| error.clone())?, set.v6).await,
+        (Means::Nftables, false) => {
+            nft::delete(socket.as_mut().map_err(|error| error.clone())?, set.v6).await
+        }
     }
 }
 
@@ -145,7 +147,9 @@ fn describe(operation: &Operation) -> String {
     match operation {
         Operation::AddLink(link) | Operation::SetLink(link) => format!("link {}", link.name),
         Operation::DeleteLink(name) => format!("link {name}"),
-        Operation::AddAddress(it) | Operation::DeleteAddress(it) => format!("address {} of {}", it.net, it.link),
+        Operation::AddAddress(it) | Operation::DeleteAddress(it) => {
+            format!("address {} of {}", it.net, it.link)
+        }
         Operation::PutRoute(it) | Operation::DeleteRoute(it) => match &it.way {
             Way::Out { link, gateway: Some(gateway), .. } => {
                 format!("route {} via {gateway} by {link}", it.destination)

@@ -4,13 +4,12 @@
 //! only, so the names are kept here, and follow what is told about links. When the kernel could not keep all messages, it says so
 //! once; that is [`Hint::Resync`].
 
-use super::names::Names;
 use super::message::Received;
-use super::socket::Socket;
+use super::names::Names;
+use super::socket::{NETFILTER, ROUTE, Socket};
 use super::{address, link, neighbour, nft, read, route};
 use flannel::links::{Changes, Hint, LinksError, LinksResult};
 use kernel::BoxFuture;
-use rustix::net::netlink::{NETFILTER, ROUTE};
 use std::collections::BTreeSet;
 
 /// Groups of rtnetlink, counted from one: links, neighbours, addresses of IPv4, routes of IPv4, addresses and routes of IPv6.

@@ -10,7 +10,9 @@ pub fn failure(what: &str, refusal: Refusal) -> LinksError {
     let text = format!("{what}{words}");
     match refusal.errno {
         Errno::EXIST => LinksError::Exists(text),
-        Errno::NOENT | Errno::SRCH | Errno::NODEV | Errno::NXIO | Errno::ADDRNOTAVAIL => LinksError::NotFound(text),
+        Errno::NOENT | Errno::SRCH | Errno::NODEV | Errno::NXIO | Errno::ADDRNOTAVAIL => {
+            LinksError::NotFound(text)
+        }
         Errno::BUSY | Errno::AGAIN | Errno::INTR | Errno::NOMEM | Errno::NOBUFS => LinksError::Busy(text),
         Errno::PERM | Errno::ACCESS => LinksError::NotPermitted(text),
         Errno::OPNOTSUPP | Errno::AFNOSUPPORT | Errno::PROTONOSUPPORT => LinksError::Unsupported(text),

@@ -81,7 +81,11 @@ async fn printed(v6: bool, table: &str, chain: &str) -> LinksResult<Option<Strin
         Some(0) => Ok(Some(ran.stdout)),
         // No such chain, or no such table.
         Some(1) | Some(3) => Ok(None),
-        code => Err(LinksError::Refused(format!("{} -S {chain} ended with {code:?}: {}", program(v6), ran.stderr))),
+        code => Err(LinksError::Refused(format!(
+            "{} -S {chain} ended with {code:?}: {}",
+            program(v6),
+            ran.stderr
+        ))),
     }
 }
 
@@ -105,7 +109,8 @@ pub async fn read(v6: bool) -> LinksResult<Option<RuleSet>> {
             chain => chain?,
         };
         let jumps = jumps(v6, place).await?;
-        let mut rules: Vec<_> = chain.iter().flat_map(|text| text.lines()).filter_map(|line| rule(line, place)).collect();
+        let mut rules: Vec<_> =
+            chain.iter().flat_map(|text| text.lines()).filter_map(|line| rule(line, place)).collect();
         if jumps != usize::from(chain.is_some()) || (chain.is_some() && rules.is_empty()) {
             rules.push(FOREIGN);
         }
@@ -225,7 +230,10 @@ fn parse(printed: &str) -> Option<Rule> {
     while let Some(word) = words.next() {
         match word {
             "!" => inside = false,
-            "-s" => rule.source = Some((words.next()?.parse::<IpNet>().ok()?, std::mem::replace(&mut inside, true))),
+            "-s" => {
+                rule.source =
+                    Some((words.next()?.parse::<IpNet>().ok()?, std::mem::replace(&mut inside, true)))
+            }
             "-d" => {
                 rule.destination = Some((words.next()?.parse().ok()?, std::mem::replace(&mut inside, true)));
             }

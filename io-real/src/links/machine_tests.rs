@@ -8,13 +8,20 @@ fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 fn command(line: &str, stdin: &str) -> Command {
-    Command { line: line.to_string(), env: env(&[("SUBNET", "10.5.1.0/24"), ("TWO", "a b")]), stdin: stdin.to_string() }
+    Command {
+        line: line.to_string(),
+        env: env(&[("SUBNET", "10.5.1.0/24"), ("TWO", "a b")]),
+        stdin: stdin.to_string(),
+    }
 }
 
 #[test]
 fn variables_are_replaced_within_words() {
     let env = env(&[("SUBNET", "10.5.1.0/24"), ("TWO", "a b")]);
-    assert_eq!(words("ip  route\tadd $SUBNET via ${TWO}", &env), ["ip", "route", "add", "10.5.1.0/24", "via", "a b"]);
+    assert_eq!(
+        words("ip  route\tadd $SUBNET via ${TWO}", &env),
+        ["ip", "route", "add", "10.5.1.0/24", "via", "a b"]
+    );
     assert_eq!(expand("x$SUBNET.y${TWO}z", &env), "x10.5.1.0/24.ya bz");
     assert_eq!(expand("$ORLOP_NO_SUCH_VARIABLE!$", &env), "!$");
 }

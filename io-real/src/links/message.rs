@@ -168,7 +168,8 @@ pub struct Attributes<'a>(pub &'a [u8]);
 impl<'a> Attributes<'a> {
     /// The value of the first attribute of this kind.
     pub fn find(self, kind: u16) -> Option<&'a [u8]> {
-        self.into_iter().find(|(found, _)| *found == kind).map(|(_, value)| value)
+        let mut all = self;
+        Iterator::find(&mut all, |(found, _)| *found == kind).map(|(_, value)| value)
     }
 
     /// The attributes in the value of the first of this kind; none if there is none.

@@ -25,12 +25,9 @@ mod socket;
 
 pub use machine::LocalMachine;
 
-use flannel::links::{
-    Changes, Firewall, Interface, Links, LinksResult, Operation, Path, Scope, Tables,
-};
+use flannel::links::{Changes, Firewall, Interface, Links, LinksResult, Operation, Path, Scope, Tables};
 use kernel::BoxFuture;
-use rustix::net::netlink::{NETFILTER, ROUTE};
-use socket::Socket;
+use socket::{NETFILTER, ROUTE, Socket};
 use std::net::IpAddr;
 use tokio::sync::Mutex;
 

@@ -136,7 +136,9 @@ pub async fn rules(socket: &mut LinksResult<Socket>) -> LinksResult<BTreeSet<Rul
         }
         // The programs are started only if there is something for them to show.
         let ours = |name: &str| name == iptables::POSTROUTING || name == iptables::FORWARD;
-        if chains.iter().any(|chain| ours(&chain.name)) || iptables::legacy(v6, "nat") || iptables::legacy(v6, "filter")
+        if chains.iter().any(|chain| ours(&chain.name))
+            || iptables::legacy(v6, "nat")
+            || iptables::legacy(v6, "filter")
         {
             found.extend(iptables::read(v6).await?);
         }

@@ -6,7 +6,7 @@
 use super::message::{Message, Received, flags, messages};
 use flannel::links::{LinksError, LinksResult};
 use rustix::io::Errno;
-use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -49,6 +49,12 @@ pub struct Refusal {
 /// What came for one request.
 pub type Answer = Result<Vec<Received>, Refusal>;
 
+/// rtnetlink, which is the part of the kernel that one speaks to unless one says another.
+pub const ROUTE: Option<Protocol> = None;
+
+/// The part that has the rules.
+pub const NETFILTER: Option<Protocol> = Some(netlink::NETFILTER);
+
 /// A socket to one part of the kernel, in the network namespace of the thread that opened it.
 pub struct Socket {
     fd: AsyncFd<OwnedFd>,
@@ -62,14 +68,14 @@ const OPTIONS: [libc::c_int; 3] =
 
 impl Socket {
     /// Opens a socket that hears of these groups (a bit for each, counted from 1). Wants a runtime of tokio around it.
-    pub fn open(protocol: Protocol, groups: u32) -> LinksResult<Socket> {
+    pub fn open(protocol: Option<Protocol>, groups: u32) -> LinksResult<Socket> {
         let lost = |what: &str, error: Errno| match error {
             Errno::PERM | Errno::ACCESS => LinksError::NotPermitted(format!("netlink {what}")),
             Errno::PROTONOSUPPORT | Errno::AFNOSUPPORT => LinksError::Unsupported(format!("netlink {what}")),
             error => LinksError::Lost(format!("netlink {what}: {error}")),
         };
         let options = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let fd = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, options, Some(protocol))
+        let fd = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, options, protocol)
             .map_err(|error| lost("socket", error))?;
         // A smaller buffer works too; then less can be lost before it is noticed.
         if sockopt::set_socket_recv_buffer_size_force(&fd, RECEIVE_BUFFER).is_err() {
@@ -80,7 +86,10 @@ impl Socket {
             set_option(&fd, option);
         }
         rustix::net::bind(&fd, &SocketAddrNetlink::new(0, groups)).map_err(|error| lost("bind", error))?;
-        let fd = AsyncFd::new(fd).map_err(|error| LinksError::Lost(format!("netlink socket: {error}")))?;
+        // Sound: `AsyncFd` owns the descriptor and keeps it open, under the same number, until it has itself let go of it.
+        #[allow(unsafe_code)]
+        let fd = unsafe { AsyncFd::register(fd) };
+        let fd = fd.map_err(|error| LinksError::Lost(format!("netlink socket: {error}")))?;
         Ok(Socket { fd, sequence: 0, buffer: vec![0; DATAGRAM_MOST] })
     }
 
@@ -147,9 +156,8 @@ impl Socket {
         }
         self.send(&datagram).await?;
         let mut answers = BTreeMap::new();
-        let ends = |answers: &BTreeMap<usize, Answer>| {
-            answers.contains_key(&0) || answers.len() + 2 >= batch.len()
-        };
+        let ends =
+            |answers: &BTreeMap<usize, Answer>| answers.contains_key(&0) || answers.len() + 2 >= batch.len();
         self.collect(first, batch.len(), &mut answers, ends).await?;
         Ok(answers.into_values().collect())
     }
@@ -164,7 +172,8 @@ impl Socket {
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
-                    let mut ready = self.fd.writable().await.map_err(|error| LinksError::Lost(error.to_string()))?;
+                    let mut ready =
+                        self.fd.writable().await.map_err(|error| LinksError::Lost(error.to_string()))?;
                     ready.clear_ready();
                 }
                 Err(error) => return Err(LinksError::Lost(format!("netlink send: {error}"))),
@@ -183,7 +192,8 @@ impl Socket {
         let mut lists: BTreeMap<usize, Vec<Received>> = BTreeMap::new();
         while !enough(answers) {
             let received = tokio::time::timeout(ANSWER_MOST, self.receive()).await;
-            let received = received.map_err(|_| LinksError::Lost(format!("no answer within {ANSWER_MOST:?}")))?;
+            let received =
+                received.map_err(|_| LinksError::Lost(format!("no answer within {ANSWER_MOST:?}")))?;
             for message in received? {
                 let index = message.sequence.wrapping_sub(first) as usize;
                 // Others answer a request whose asker did not wait.
@@ -209,10 +219,13 @@ impl Socket {
                 Ok((filled, _)) => return Ok(messages(&self.buffer[..filled])),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
-                    let mut ready = self.fd.readable().await.map_err(|error| LinksError::Lost(error.to_string()))?;
+                    let mut ready =
+                        self.fd.readable().await.map_err(|error| LinksError::Lost(error.to_string()))?;
                     ready.clear_ready();
                 }
-                Err(Errno::NOBUFS) => return Err(LinksError::Busy("netlink: messages were lost".to_string())),
+                Err(Errno::NOBUFS) => {
+                    return Err(LinksError::Busy("netlink: messages were lost".to_string()));
+                }
                 Err(error) => return Err(LinksError::Lost(format!("netlink receive: {error}"))),
             }
         }
@@ -234,7 +247,6 @@ fn outcome(message: &Received) -> Option<Refusal> {
     let told = (message.flags & TOLD_MORE != 0).then(|| message.attributes(fixed).text(1)).flatten();
     Some(Refusal { errno: Errno::from_raw_os_error(number.saturating_neg()), text: told })
 }
-
 
 fn set_option(fd: &OwnedFd, option: libc::c_int) {
     let on: libc::c_int = 1;

@@ -24,8 +24,7 @@ impl Arbitrary for Drawn {
         let v6 = bool::arbitrary(g);
         let masquerade = Verdict::Masquerade { random_fully: bool::arbitrary(g) };
         let verdict = *g.choose(&[Verdict::Return, Verdict::Accept, masquerade]).unwrap();
-        let rule =
-            Rule { marked: bool::arbitrary(g), source: net(g, v6), destination: net(g, v6), verdict };
+        let rule = Rule { marked: bool::arbitrary(g), source: net(g, v6), destination: net(g, v6), verdict };
         Drawn { v6, rule }
     }
 }

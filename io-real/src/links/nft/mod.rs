@@ -33,8 +33,7 @@ const NEW_RULE: u16 = NFTABLES | 6;
 const GET_RULE: u16 = NFTABLES | 7;
 const GET_TABLE: u16 = NFTABLES | 1;
 /// Kinds of changes: of tables, chains and rules, made or removed.
-const CHANGES: [u16; 6] =
-    [NEW_TABLE, DELETE_TABLE, NEW_CHAIN, NFTABLES | 5, NEW_RULE, NFTABLES | 8];
+const CHANGES: [u16; 6] = [NEW_TABLE, DELETE_TABLE, NEW_CHAIN, NFTABLES | 5, NEW_RULE, NFTABLES | 8];
 
 /// Bytes of `nfgenmsg`: family, version, part of netfilter.
 const FIXED: usize = 4;
