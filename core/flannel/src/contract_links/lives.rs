@@ -48,10 +48,15 @@ pub async fn twice(stage: Stage) {
 pub async fn set(stage: Stage) {
     stage.furnish().await;
     let before = stage.tables().await;
-    let wish = Link { mtu: 1400, mac: Some(mac(3)), ..stage.device() };
+    let wish = Link { mtu: 1400, ..stage.device() };
     stage.done(&[Operation::SetLink(wish.clone())]).await;
     // What hangs on it stays.
-    assert_eq!(stage.tables().await, Tables { links: [wish.clone()].into(), ..before });
+    assert_eq!(stage.tables().await, Tables { links: [wish.clone()].into(), ..before.clone() });
+    let wish = Link { mac: Some(mac(3)), ..wish };
+    stage.done(&[Operation::SetLink(wish.clone())]).await;
+    // With the MAC, the kernel forgets all neighbours, permanent ones too.
+    let left = Tables { links: [wish.clone()].into(), neighbours: Default::default(), ..before };
+    assert_eq!(stage.tables().await, left);
     // No wish for a MAC leaves the one that it has.
     stage.done(&[Operation::SetLink(Link { mac: None, ..wish.clone() })]).await;
     assert_eq!(stage.tables().await.links, [wish].into());
