@@ -19,6 +19,10 @@ pub const HINT_DOUBLINGS: u32 = 4;
 pub const HINT_CALM: Duration = Duration::from_secs(5);
 /// Time between two looks: peers that come one after the other are served together.
 pub const LOOK_SPACING: Duration = Duration::from_millis(50);
+/// So much longer for each peer, as a look costs more: thousands that come at once must not cost each machine a look each.
+pub const LOOK_SPACING_PEER: Duration = Duration::from_micros(200);
+/// Peers that count for that; what is damaged among more is still mended within a second or so.
+pub const LOOK_PEERS: usize = 1_000;
 /// First pause after something failed; doubled each time.
 pub const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// Longest pause after something failed.

@@ -142,7 +142,9 @@ impl Agent {
         if picture.standing != self.picture.standing {
             self.tell_standing(&picture.standing, &notes, now);
         }
-        let same = picture.leases == self.picture.leases && picture.standing == self.picture.standing;
+        let leases =
+            Arc::ptr_eq(&picture.leases, &self.picture.leases) || picture.leases == self.picture.leases;
+        let same = leases && picture.standing == self.picture.standing;
         self.picture = picture;
         if !same {
             self.table.soil(now);

@@ -105,10 +105,10 @@ pub(super) struct Table {
     pub(super) retry: Retry,
     /// When to look at everything, whatever was heard.
     pub(super) full: Duration,
-    /// What was made so last without a failure.
-    pub(super) settled: Option<Desired>,
     /// What was last wished.
     pub(super) last: Option<Desired>,
+    /// Whether it was made so without a failure.
+    pub(super) settled: bool,
     /// Whether no lease is held, so that devices are down or about to be.
     pub(super) quiet: bool,
     /// Whether the firewall has been asked how rules are to be made since it last may have changed.
@@ -147,8 +147,8 @@ impl Table {
             looked: None,
             retry: Retry::default(),
             full: Duration::ZERO,
-            settled: None,
             last: None,
+            settled: false,
             quiet: false,
             how_known: false,
             direct: BTreeMap::new(),
@@ -175,7 +175,9 @@ impl Table {
             if self.hinted { HINT_DELAY * (1 << self.futile.min(HINT_DOUBLINGS)) } else { Duration::ZERO };
         let wanted = [self.dirty.map(|dirty| dirty + delay), self.retry.until(), Some(self.full)];
         let soonest = wanted.into_iter().flatten().min().expect("a full look is always due at some time");
-        soonest.max(self.looked.map_or(Duration::ZERO, |looked| looked + LOOK_SPACING))
+        let peers = self.last.as_ref().map_or(0, |last| last.served.len());
+        let spacing = LOOK_SPACING + LOOK_SPACING_PEER * u32::try_from(peers.min(LOOK_PEERS)).unwrap_or(0);
+        soonest.max(self.looked.map_or(Duration::ZERO, |looked| looked + spacing))
     }
 
     /// Addresses that need no gateway.

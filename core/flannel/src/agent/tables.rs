@@ -61,7 +61,7 @@ impl Agent {
         if quiet != self.table.quiet {
             // Silence cannot wait for anything.
             self.table.soil(now);
-            (self.table.quiet, self.table.looked, self.table.settled) = (quiet, None, None);
+            (self.table.quiet, self.table.looked, self.table.settled) = (quiet, None, false);
         }
         if self.place.is_none() || self.table.due() > now {
             return;
@@ -157,7 +157,7 @@ impl Agent {
             desired = self.wish(lease);
         }
         let operations = plan(&desired.tables, &present, &desired.ours);
-        let mended = self.table.settled.as_ref() == Some(&desired);
+        let mended = self.table.settled && self.table.last.as_ref() == Some(&desired);
         if mended && !operations.is_empty() {
             self.ports.probe.sometimes("flannel: mended what somebody else had changed");
             self.say(format!(
@@ -166,19 +166,17 @@ impl Agent {
                 name(&operations[0])
             ));
         }
-        self.table.last = Some(desired.clone());
         let failures = self.carry_out(&operations, mended).await;
         self.show_peers(&desired);
-        if failures.is_empty() {
-            self.table.settled = Some(desired.clone());
-        }
+        let (mtu, peers) = (desired.mtu, desired.served.len());
+        (self.table.settled, self.table.last) = (failures.is_empty(), Some(desired));
         if failures.iter().any(|(operation, _)| is_essential(operation)) {
             self.status.ready = false;
             return Err(explain(&failures));
         }
-        self.write_env(lease, desired.mtu).await?;
+        self.write_env(lease, mtu).await?;
         if !std::mem::replace(&mut self.status.ready, true) {
-            self.say(format!("ready: {} with {} peers", lease.key, desired.served.len()));
+            self.say(format!("ready: {} with {peers} peers", lease.key));
         }
         if failures.is_empty() { Ok(operations.len()) } else { Err(explain(&failures)) }
     }

@@ -145,3 +145,29 @@ fn a_config_that_changes_is_followed_or_refused() {
     assert_eq!(nodes[0].machine.device("flannel.1").mtu, 1450);
     assert!(all_reach(&nodes));
 }
+
+/// A thousand leases of machines that are only in the store.
+fn fill(world: &World, peers: u32) {
+    for peer in 0..peers {
+        let (third, fourth) = (1 + peer / 16, peer % 16 * 16);
+        let key = format!("{SUBNETS}10.5.{third}.{fourth}-28");
+        let ip = format!("172.16.{}.{}", peer / 200, 1 + peer % 200);
+        let mac = format!("02:00:00:00:{:02x}:{:02x}", peer / 256, peer % 256);
+        let data = format!(r#""BackendType":"vxlan","BackendData":{{"VNI":1,"VtepMAC":"{mac}"}}"#);
+        world.kv.set(&key, &format!(r#"{{"PublicIP":"{ip}","PublicIPv6":null,{data}}}"#));
+    }
+}
+
+#[test]
+fn a_thousand_peers_cost_one_look_and_four_requests() {
+    let world = World::new(r#"{"Network":"10.5.0.0/16","SubnetLen":28,"Backend":{"Type":"vxlan"}}"#);
+    fill(&world, 1_000);
+    let node = world.node(1);
+    world.pass(2_000);
+    let status = node.status();
+    assert!(status.ready && status.peers == 1_000, "{status:?}");
+    assert_eq!(node.tables().forwardings.len(), 1_000);
+    assert_eq!(node.line.calls() + 1, 4, "with the watch");
+    assert_eq!(status.operations, 3_003);
+    assert!(status.looks <= 3, "{} looks", status.looks);
+}
