@@ -44,7 +44,7 @@ pub const RENEW_RETRY: Duration = Duration::from_secs(60);
 pub const RETRY_FIRST: Duration = Duration::from_millis(500);
 /// Longest such pause.
 pub const RETRY_MOST: Duration = Duration::from_secs(10);
-/// Longest pause, drawn from nothing up to it, after the first race for a subnet that was lost; doubled each time up to
+/// Longest pause, drawn from half of it up, after the first race for a subnet that was lost; doubled each time up to
 /// [`RACE_MOST`].
 pub const RACE_FIRST: Duration = Duration::from_millis(50);
 /// See [`RACE_FIRST`].
@@ -154,7 +154,7 @@ impl Holder {
         let shared = Arc::new(Shared { picture: Mutex::new((picture, false)), poke });
         let mind = mind::Mind::new(config, registry.config_key(), seed, probe);
         let ports = calls::Ports { clock, registry, ttl: mind.ttl() };
-        let events = run::start(spawn, ports, mind, shared.clone());
+        let events = run::start(spawn, ports, mind, shared.clone(), seed);
         Holder { events, shared }
     }
 

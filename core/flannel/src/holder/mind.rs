@@ -206,15 +206,9 @@ impl Mind {
             Err(error) => {
                 self.failed("reading the store", &error);
                 let pause = RETRY_FIRST.saturating_mul(1 << failed.min(8)).min(RETRY_MOST);
-                self.reading = Reading::Due { at: now + self.drawn(pause), failed: failed + 1 };
+                self.reading = Reading::Due { at: now + drawn(&mut self.pauses, pause), failed: failed + 1 };
             }
         }
-    }
-
-    /// From half of this pause to all of it.
-    fn drawn(&mut self, pause: Duration) -> Duration {
-        let most = u64::try_from(pause.as_micros()).unwrap_or(u64::MAX);
-        Duration::from_micros(self.pauses.between(most / 2, most))
     }
 
     fn races(&self) -> u32 {
@@ -291,7 +285,7 @@ impl Mind {
             Ok(Sought::Raced) => {
                 self.probe.sometimes("holder: lost the race for a subnet");
                 let most = RACE_FIRST.saturating_mul(1 << races.min(8)).min(RACE_MOST);
-                let pause = self.drawn(most);
+                let pause = drawn(&mut self.pauses, most);
                 self.phase = Phase::Vacant { at: now + pause, races: races.saturating_add(1) };
             }
             Ok(Sought::Moved) => {
@@ -301,7 +295,8 @@ impl Mind {
             }
             Err(error) => {
                 self.failed("getting a subnet", &error);
-                let pause = self.drawn(RETRY_FIRST.saturating_mul(1 << races.min(8)).min(RETRY_MOST));
+                let most = RETRY_FIRST.saturating_mul(1 << races.min(8)).min(RETRY_MOST);
+                let pause = drawn(&mut self.pauses, most);
                 self.phase = Phase::Vacant { at: now + pause, races: races.saturating_add(1) };
                 // It may have been done all the same.
                 self.reread(now);
@@ -318,4 +313,10 @@ impl Mind {
         self.phase = Phase::Vacant { at: now, races: 0 };
         self.reread(now);
     }
+}
+
+/// From half of this pause to all of it.
+pub(super) fn drawn(pauses: &mut Stream, pause: Duration) -> Duration {
+    let most = u64::try_from(pause.as_micros()).unwrap_or(u64::MAX);
+    Duration::from_micros(pauses.between(most / 2, most))
 }

@@ -1,12 +1,13 @@
 //! The loop, and the task that follows the store for it.
 
 use super::calls::{Call, Outcome, Ports};
-use super::mind::Mind;
+use super::mind::{Mind, drawn};
 use super::{INBOX, Offer, RETRY_FIRST, RETRY_MOST, Shared, is_taken};
 use crate::registry::{Batch, Watch};
 use futures_channel::oneshot;
 use futures_util::future::select;
 use kernel::inbox::{Inbox, Outlet, Woken, inbox};
+use kernel::rng::Stream;
 use kernel::{BoxFuture, Clock, KvError, Spawn};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,14 +33,21 @@ struct Loop {
     mind: Mind,
     events: Inbox<Event>,
     shared: Arc<Shared>,
+    seed: u64,
     /// Ends the watch when dropped.
     watch: Option<oneshot::Sender<()>>,
 }
 
 /// Starts the loop.
-pub(super) fn start(spawn: Arc<dyn Spawn>, ports: Ports, mind: Mind, shared: Arc<Shared>) -> Inbox<Event> {
+pub(super) fn start(
+    spawn: Arc<dyn Spawn>,
+    ports: Ports,
+    mind: Mind,
+    shared: Arc<Shared>,
+    seed: u64,
+) -> Inbox<Event> {
     let (events, outlet) = inbox(INBOX);
-    let run = Loop { spawn: spawn.clone(), ports, mind, events: events.clone(), shared, watch: None };
+    let run = Loop { spawn: spawn.clone(), ports, mind, events: events.clone(), shared, seed, watch: None };
     spawn.spawn("flannel: lease", Box::pin(run.turns(outlet)));
     events
 }
@@ -75,7 +83,9 @@ impl Loop {
         let events = self.events.clone();
         if let Call::Watch { from, round } = call {
             let (stop, stopped) = oneshot::channel();
-            let hear = hear(self.ports.registry.watch(from), round, events, self.ports.clock.clone());
+            let pauses = Stream::new(self.seed, "flannel watch", round);
+            let watch = self.ports.registry.watch(from);
+            let hear = hear(watch, round, events, self.ports.clock.clone(), pauses);
             // Whichever ends first: a newer watch has begun, or this one has lost its place.
             let hear = async move { drop(select(stopped, Box::pin(hear)).await) };
             self.spawn.spawn("flannel: watch", Box::pin(hear));
@@ -89,7 +99,7 @@ impl Loop {
 }
 
 /// Follows the store until the loop ends or the watch has lost its place.
-async fn hear(mut watch: Watch, round: u64, events: Inbox<Event>, clock: Arc<dyn Clock>) {
+async fn hear(mut watch: Watch, round: u64, events: Inbox<Event>, clock: Arc<dyn Clock>, mut pauses: Stream) {
     let mut pause = RETRY_FIRST;
     loop {
         let batch = match watch.next().await {
@@ -98,7 +108,8 @@ async fn hear(mut watch: Watch, round: u64, events: Inbox<Event>, clock: Arc<dyn
                 if !push(&events, Event::Deaf(error), &*clock).await {
                     return;
                 }
-                clock.sleep_until(clock.now() + pause).await;
+                // Drawn, so that a thousand machines do not come back at one moment.
+                clock.sleep_until(clock.now() + drawn(&mut pauses, pause)).await;
                 pause = (pause * 2).min(RETRY_MOST);
                 continue;
             }
