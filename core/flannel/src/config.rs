@@ -63,4 +63,12 @@ impl NetworkConfig {
             v6.zip(own.v6).map_or(v6.is_none() && own.v6.is_none(), |(net, own)| net.contains(&own));
         holds_v4 && holds_v6
     }
+
+    /// The networks, for people: `10.5.0.0/16 and fd00:5::/48`.
+    pub fn networks(&self) -> String {
+        let v4 = self.v4.map(|range| range.network.to_string());
+        let v6 = self.v6.map(|range| range.network.to_string());
+        let named: Vec<String> = [v4, v6].into_iter().flatten().collect();
+        named.join(" and ")
+    }
 }

@@ -97,17 +97,16 @@ impl Mind {
         }
         // It was chosen by a config that was replaced while the call was under way.
         if let Some(offer) = self.offer.as_ref().filter(|offer| !offer.config.holds(&held.lease.key)) {
-            let networks =
-                (offer.config.v4.map(|range| range.network), offer.config.v6.map(|range| range.network));
-            let named = [networks.0.map(|net| net.to_string()), networks.1.map(|net| net.to_string())];
-            let named: Vec<String> = named.into_iter().flatten().collect();
-            let reason = format!("the lease of {} is not one of {}", held.lease.key, named.join(" and "));
+            let reason = format!("the lease of {} is not one of {}", held.lease.key, offer.config.networks());
             return self.lose(reason, now);
         }
         let mut seen = held.lease.mod_revision;
         match self.fate(held) {
             Fate::Ours => {}
-            Fate::Moved(lease) => self.take_over(lease),
+            Fate::Moved(lease) => {
+                seen = lease.mod_revision;
+                self.take_over(lease);
+            }
             Fate::Lost(reason) => return self.lose(reason, now),
             Fate::Contested(revision, other) => {
                 seen = revision;

@@ -124,6 +124,11 @@ fn a_lease_that_becomes_a_reservation_has_no_end_from_then_on() {
     world.pass(1);
     let (reserved, until) = machine.held();
     assert_eq!((reserved.lease, until), (0, Duration::MAX));
+    assert_eq!(
+        world.value(&lease.key.to_string()),
+        value(1).to_json(),
+        "what the operator left out is put in"
+    );
     world.pass(2 * 24 * 3_600);
     assert_eq!(world.value(&lease.key.to_string()), value(1).to_json());
 }
