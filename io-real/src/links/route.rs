@@ -3,7 +3,7 @@
 use super::address::{V4, V6, address, family, octets, unspecified};
 use super::message::{Attributes, Message, Received, flags};
 use super::names::Names;
-use flannel::links::{Path, Route, Way};
+use flannel::links::{LAST_RESORT, Path, Route, Way};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -79,8 +79,10 @@ fn about(kind: u16, flags: u16, route: &Route, link: Option<u32>) -> Message {
     if length > 0 {
         message.put(DESTINATION, &octets(destination.addr()));
     }
-    if let Some(link) = link {
-        message.put_u32(LINK, link);
+    match link {
+        Some(link) => message.put_u32(LINK, link),
+        // Beside the route of a bridge to the same place, not instead of it.
+        None => message.put_u32(PRIORITY, LAST_RESORT),
     }
     match gateway {
         Some(gateway) if gateway.is_ipv4() == destination.addr().is_ipv4() => {
@@ -116,7 +118,11 @@ pub fn destination(message: &Received) -> Option<IpNet> {
 pub fn held(message: &Received, names: &Names) -> Option<Route> {
     let destination = destination(message)?;
     let attributes = message.attributes(FIXED);
-    let usual = if destination.addr().is_ipv6() { PRIORITY_V6 } else { 0 };
+    let usual = match (message.byte(7), destination.addr().is_ipv6()) {
+        (BLACKHOLE, _) => LAST_RESORT,
+        (_, true) => PRIORITY_V6,
+        (_, false) => 0,
+    };
     let plain = attributes.number(PRIORITY).unwrap_or(0) == usual
         && attributes.find(MANY_WAYS).is_none()
         && attributes.find(WAY_BY_NUMBER).is_none()
