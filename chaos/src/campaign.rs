@@ -1,15 +1,16 @@
 //! Many seeds: workers take the next seed, one collector adds the reports up.
 //!
-//! A worker only passes a seed to `io_sim::runner`, or that of fleet, which gives every run a fresh thread. Whatever ends the campaign
+//! What once failed and is kept in the bugbase runs first. A worker passes a seed to the runner of its kind, which gives every run a fresh thread. Whatever ends the campaign
 //! (the seeds, the minutes, Ctrl-C, the first failure where asked) sets one flag; runs under way are finished, at most
 //! a second later, and counted.
 
-use crate::args::{Output, Run, Single};
-use crate::coverage::{Coverage, replay_line};
+use crate::args::{Output, Run, jobs};
+use crate::coverage::Coverage;
+use crate::keep;
 use crate::progress::Progress;
-use io_sim::fleet::plan::FleetPlan;
-use io_sim::plan::Plan;
-use io_sim::{fleet, runner, runner::Report};
+use io_sim::load::{Kind, Load, replay_line};
+use io_sim::runner::Report;
+use kernel::Planted;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -40,10 +41,11 @@ fn campaign(args: &Run, progress: &mut Progress, began: Instant) -> Result<Cover
         }
     })
     .map_err(|error| format!("cannot listen for Ctrl-C: {error}"))?;
-    let jobs = args.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let planted = args.plant.planted()?;
     let (reports, arriving) = channel();
-    let workers: Vec<_> =
-        (0..jobs).map(|_| start_worker(&shared, args.workload.kinds(), reports.clone())).collect();
+    let workers: Vec<_> = (0..jobs(args.jobs))
+        .map(|_| start_worker(&shared, args.workload.kinds(), planted, reports.clone()))
+        .collect();
     drop(reports);
     let coverage = collect(args, &shared, &arriving, progress, began);
     for worker in workers {
@@ -54,8 +56,9 @@ fn campaign(args: &Run, progress: &mut Progress, began: Instant) -> Result<Cover
 
 fn start_worker(
     shared: &Arc<Shared>,
-    kinds: &'static [Single],
-    reports: Sender<(Single, Report)>,
+    kinds: &'static [Kind],
+    planted: Planted,
+    reports: Sender<(Kind, Report)>,
 ) -> thread::JoinHandle<()> {
     let shared = shared.clone();
     thread::spawn(move || {
@@ -65,10 +68,7 @@ fn start_worker(
                 return;
             }
             for kind in kinds {
-                let report = match kind {
-                    Single::Store => runner::run(&Plan::from_seed(seed)),
-                    Single::Fleet => fleet::runner::run(&FleetPlan::from_seed(seed)),
-                };
+                let report = Load::from_seed(*kind, seed).run_planted(planted);
                 if reports.send((*kind, report)).is_err() {
                     return;
                 }
@@ -80,7 +80,7 @@ fn start_worker(
 fn collect(
     args: &Run,
     shared: &Shared,
-    arriving: &Receiver<(Single, Report)>,
+    arriving: &Receiver<(Kind, Report)>,
     progress: &mut Progress,
     began: Instant,
 ) -> Coverage {
@@ -96,7 +96,7 @@ fn collect(
                 coverage.add(kind, &report);
                 if let Some(failure) = &report.failure {
                     progress.clear();
-                    let line = replay_line(kind, report.seed);
+                    let line = replay_line(kind, report.seed) + &args.plant.words();
                     eprintln!("{} seed {} FAILED {failure}\n  {line}", kind.as_str(), report.seed);
                     shared.stop.fetch_or(args.first, Ordering::Relaxed);
                 }
@@ -113,6 +113,10 @@ fn collect(
 /// Runs a campaign and prints its report; whether every invariant held.
 pub fn run(args: &Run) -> Result<bool, String> {
     let began = Instant::now();
+    let kept = if args.no_bugbase { true } else { keep::run_first(args)? };
+    if !kept && args.first {
+        return Ok(false);
+    }
     let mut progress = Progress::new(began);
     let coverage = campaign(args, &mut progress, began)?;
     progress.clear();
@@ -120,5 +124,5 @@ pub fn run(args: &Run) -> Result<bool, String> {
         Output::Text => print!("{}", coverage.text(began.elapsed())),
         Output::Json => println!("{:#}", coverage.json(began.elapsed())),
     }
-    Ok(coverage.failures.is_empty())
+    Ok(kept && coverage.failures.is_empty())
 }

@@ -1,9 +1,7 @@
 //! What a campaign has seen: sums over its reports.
 
-use crate::args::Single;
 use io_sim::checkers::Failure;
-use io_sim::fleet::plan::MishapKind;
-use io_sim::plan::Class;
+use io_sim::load::{Kind, replay_line};
 use io_sim::runner::{Counts, Report};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,14 +26,14 @@ pub struct Coverage {
     classes: BTreeMap<&'static str, u64>,
     probes: BTreeMap<&'static str, u64>,
     /// Runs that failed, with what broke.
-    pub failures: BTreeMap<(Single, u64), Failure>,
+    pub failures: BTreeMap<(Kind, u64), Failure>,
     /// Kinds of run that there were.
-    kinds: BTreeSet<Single>,
+    kinds: BTreeSet<Kind>,
 }
 
 impl Coverage {
     /// Adds one report.
-    pub fn add(&mut self, kind: Single, report: &Report) {
+    pub fn add(&mut self, kind: Kind, report: &Report) {
         self.kinds.insert(kind);
         self.runs += 1;
         self.simulated += report.simulated;
@@ -64,13 +62,19 @@ impl Coverage {
 
     /// The classes of fault that these kinds of run may have.
     fn known_classes(&self) -> BTreeSet<&'static str> {
-        let of_fleet = self.kinds.contains(&Single::Fleet).then_some(MishapKind::NAMES);
-        Class::NAMES.into_iter().chain(of_fleet.into_iter().flatten()).collect()
+        // Every kind of run stands on a store.
+        let kinds = self.kinds.iter().chain([&Kind::Store]);
+        kinds.flat_map(|kind| kind.classes().iter().copied()).collect()
     }
 
     /// Named points that no run reached.
     fn never(&self) -> Vec<&'static str> {
         KNOWN.iter().copied().filter(|name| !self.probes.contains_key(name)).collect()
+    }
+
+    /// Classes of fault that no run had.
+    fn absent(&self) -> Vec<&'static str> {
+        self.known_classes().into_iter().filter(|class| !self.classes.contains_key(class)).collect()
     }
 
     /// The report as JSON; `wall` is how long the campaign took.
@@ -90,6 +94,7 @@ impl Coverage {
             "entries": self.entries,
             "elections": self.elections,
             "fault_classes": self.classes,
+            "fault_classes_never": self.absent(),
             "sometimes": self.probes,
             "sometimes_never": self.never(),
             "failures": failures.collect::<Vec<_>>(),
@@ -138,7 +143,7 @@ impl Coverage {
             return out.write_str("\nevery invariant held\n");
         }
         writeln!(out, "\n{} runs failed:", self.failures.len())?;
-        let mut kinds: BTreeMap<(Single, &str, &str), Vec<u64>> = BTreeMap::new();
+        let mut kinds: BTreeMap<(Kind, &str, &str), Vec<u64>> = BTreeMap::new();
         for ((kind, seed), failure) in &self.failures {
             kinds.entry((*kind, failure.checker, failure.invariant)).or_default().push(*seed);
         }
@@ -150,13 +155,4 @@ impl Coverage {
         }
         Ok(())
     }
-}
-
-/// The command that runs a seed again.
-pub fn replay_line(kind: Single, seed: u64) -> String {
-    let of = match kind {
-        Single::Store => "",
-        Single::Fleet => " --workload fleet",
-    };
-    format!("cargo run -p chaos --bin orlop-chaos -- replay {seed}{of} --trace")
 }

@@ -14,6 +14,7 @@ compile_error!(
      and do not set RUSTFLAGS (it replaces the configured flags)"
 );
 
+pub mod bugbase;
 pub mod checkers;
 pub mod client;
 mod clock;
@@ -21,12 +22,16 @@ pub mod cluster;
 pub mod disk;
 pub mod fleet;
 pub mod history;
+pub mod hunt;
 pub mod links;
+pub mod load;
 pub mod net;
 pub mod plan;
+pub mod pool;
 pub mod room;
 pub mod runner;
 pub mod sched;
+pub mod shrink;
 mod spawn;
 pub mod storm;
 pub mod systemd;

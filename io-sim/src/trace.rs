@@ -27,9 +27,71 @@ pub fn line(at: Duration, name: &str, text: &str) -> String {
     format!("{:>6}.{:06} {name:<5} {text}", at.as_secs(), at.subsec_micros())
 }
 
+/// What a line is about, from the rare to the frequent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Faults, processes, leaders, units: everything that no other level has.
+    World,
+    /// Calls of clients and what watchers get.
+    Calls,
+    /// Messages, and entries that members apply.
+    Net,
+    /// The work of disks.
+    All,
+}
+
+/// A line, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// World time.
+    pub at: Duration,
+    /// The machine, or `world`.
+    pub node: &'a str,
+    /// What happened.
+    pub text: &'a str,
+}
+
+impl<'a> Event<'a> {
+    /// Takes apart what [`line`] made; `None` for any other text.
+    pub fn of(line: &'a str) -> Option<Event<'a>> {
+        let (time, rest) = line.trim_start().split_once(' ')?;
+        let (seconds, micros) = time.split_once('.')?;
+        let at = Duration::from_secs(seconds.parse().ok()?) + Duration::from_micros(micros.parse().ok()?);
+        let (node, text) = rest.split_once(' ')?;
+        Some(Event { at, node, text: text.trim_start() })
+    }
+
+    /// What it is about.
+    pub fn level(&self) -> Level {
+        match self.text.split(' ').next().unwrap_or("") {
+            "op" | "watch" | "deed" => Level::Calls,
+            "net" | "applies" => Level::Net,
+            "disk" => Level::All,
+            _ => Level::World,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_is_taken_apart_again() {
+        let at = Duration::from_micros(12_000_345);
+        for (text, level) in [
+            ("begins: fault crash at=5ms", Level::World),
+            ("op 3 on m1: Unknown", Level::Calls),
+            ("net 1 frames, 9 bytes to node 2", Level::Net),
+            ("disk Sync 3", Level::All),
+        ] {
+            let line = line(at, "m1", text);
+            let event = Event::of(&line).unwrap();
+            assert_eq!(event, Event { at, node: "m1", text });
+            assert_eq!(event.level(), level);
+        }
+        assert_eq!(Event::of("seed 7: passed"), None);
+    }
 
     #[test]
     fn lines_stand_in_columns() {

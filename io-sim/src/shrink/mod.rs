@@ -1,0 +1,274 @@
+//! From a plan that fails to a small one that fails the same way: same checker and same invariant, whatever the text.
+//!
+//! The passes, cheapest first: cut the end off; take whole classes, clients and keys away; delta-debug the faults, then
+//! the operations; then fewer members, clients and machines; then less waiting; then smaller numbers. They are repeated
+//! until nothing changes. Then, where much is left, they are tried with a few other seeds of the small randomness: what
+//! was a matter of chance may need less with other dice.
+//!
+//! The result depends on the plan alone, not on the number of threads: of the candidates of a pass the first that fails
+//! is taken. Only a budget of time makes it depend on the machine.
+
+mod ddmin;
+mod draft;
+mod passes;
+
+pub use ddmin::ddmin;
+use draft::Draft;
+pub use draft::Role;
+
+use crate::checkers::Failure;
+use crate::load::Load;
+use crate::pool;
+use crate::runner::Report;
+use kernel::Planted;
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Seeds of the small randomness that are tried for each candidate in the second part.
+const DICE: u64 = 4;
+/// With no more faults than this and no more operations than [`FEW_OPERATIONS`] other dice are not tried.
+const FEW_FAULTS: usize = 1;
+/// See [`FEW_FAULTS`].
+const FEW_OPERATIONS: usize = 3;
+
+/// How to shrink.
+#[derive(Clone)]
+pub struct Settings {
+    /// The bug that is planted in every run.
+    pub planted: Planted,
+    /// Runs at a time.
+    pub jobs: usize,
+    /// When to stop with the best so far.
+    pub budget: Duration,
+    /// Stops with the best so far when set, as by Ctrl-C.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// Where the work stands after a pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// The pass.
+    pub pass: &'static str,
+    /// Faults left.
+    pub faults: usize,
+    /// Operations left.
+    pub operations: usize,
+    /// Runs so far.
+    pub runs: u64,
+    /// Time so far.
+    pub elapsed: Duration,
+}
+
+/// What came of it.
+pub struct Shrunk {
+    /// The small plan.
+    pub load: Load,
+    /// Its report: it fails as the first one did.
+    pub report: Report,
+    /// Faults and operations of the first plan.
+    pub before: (usize, usize),
+    /// Faults and operations of the small one.
+    pub after: (usize, usize),
+    /// Runs made.
+    pub runs: u64,
+    /// Time taken.
+    pub wall: Duration,
+    /// Whether nothing is left to try; otherwise the budget ended it, or somebody.
+    pub finished: bool,
+}
+
+impl Shrunk {
+    /// What failed.
+    pub fn failure(&self) -> &Failure {
+        self.report.failure.as_ref().expect("a shrunk plan fails")
+    }
+}
+
+/// Says whether candidates still fail.
+trait Judge {
+    /// The first that still fails, and the world time of its end.
+    fn first(&mut self, candidates: &[Draft]) -> Option<(usize, Duration)>;
+    /// Runs made so far.
+    fn runs(&self) -> u64;
+    /// Whether no more candidates are judged.
+    fn is_over(&self) -> bool;
+}
+
+/// Whether two failures are the same one.
+pub fn same(one: &Failure, other: &Failure) -> bool {
+    one.checker == other.checker && one.invariant == other.invariant
+}
+
+/// Shrinks `load`, and reports each pass to `tell`. An error if it does not fail.
+pub fn shrink(load: &Load, settings: &Settings, mut tell: impl FnMut(Step)) -> Result<Shrunk, String> {
+    let began = Instant::now();
+    let report = load.run_planted(settings.planted);
+    let Some(failure) = report.failure.clone() else {
+        return Err("this plan does not fail: there is nothing to shrink".to_string());
+    };
+    let court =
+        Court { settings, began, wanted: failure, hopeless: BTreeSet::new(), runs: AtomicU64::new(1) };
+    let best = Draft::new(&load.to_string());
+    let before = counts(&best);
+    let mut session = Session { best, moment: report.simulated, dice: 1, judge: court };
+    let finished = session.go(&mut |pass, session| {
+        let (faults, operations) = counts(&session.best);
+        tell(Step { pass, faults, operations, runs: session.judge.runs(), elapsed: began.elapsed() });
+    });
+    let text = session.best.to_string();
+    let load = Load::parse(&text).expect("what was run was parsed");
+    let report = load.run_planted(settings.planted);
+    assert!(
+        report.failure.as_ref().is_some_and(|failure| same(failure, &session.judge.wanted)),
+        "a plan that failed once fails again"
+    );
+    let runs = session.judge.runs() + 1;
+    Ok(Shrunk { load, report, before, after: counts(&session.best), runs, wall: began.elapsed(), finished })
+}
+
+fn counts(draft: &Draft) -> (usize, usize) {
+    (draft.count(Role::Fault), draft.count(Role::Operation))
+}
+
+/// The judge that runs plans.
+struct Court<'a> {
+    settings: &'a Settings,
+    began: Instant,
+    wanted: Failure,
+    /// Hashes of the texts that do not fail so.
+    hopeless: BTreeSet<u64>,
+    runs: AtomicU64,
+}
+
+impl Judge for Court<'_> {
+    fn first(&mut self, candidates: &[Draft]) -> Option<(usize, Duration)> {
+        let texts: Vec<(usize, String)> = candidates.iter().map(Draft::to_string).enumerate().collect();
+        let texts: Vec<_> =
+            texts.into_iter().filter(|(_, text)| !self.hopeless.contains(&hash(text))).collect();
+        let is_over = || self.is_over();
+        let found = pool::first(texts.len(), self.settings.jobs, is_over, |item| {
+            let load = Load::parse(&texts[item].1).ok()?;
+            self.runs.fetch_add(1, Ordering::Relaxed);
+            let report = load.run_planted(self.settings.planted);
+            let failure = report.failure.as_ref()?;
+            same(failure, &self.wanted).then_some(report.simulated)
+        });
+        // What was not judged for want of time is not asked again.
+        let judged = found.as_ref().map_or(texts.len(), |(item, _)| *item);
+        self.hopeless.extend(texts[..judged].iter().map(|(_, text)| hash(text)));
+        found.map(|(item, moment)| (texts[item].0, moment))
+    }
+
+    fn runs(&self) -> u64 {
+        self.runs.load(Ordering::Relaxed)
+    }
+
+    fn is_over(&self) -> bool {
+        self.settings.stop.load(Ordering::Relaxed) || self.began.elapsed() >= self.settings.budget
+    }
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The best so far, and who judges what is tried next.
+struct Session<J> {
+    best: Draft,
+    /// World time at which the best fails.
+    moment: Duration,
+    /// Seeds of the small randomness that each candidate is tried with.
+    dice: u64,
+    judge: J,
+}
+
+impl<J: Judge> Session<J> {
+    /// All passes until nothing changes; whether it came to that.
+    fn go(&mut self, tell: &mut dyn FnMut(&'static str, &Self)) -> bool {
+        loop {
+            let before = self.best.to_string();
+            self.tail();
+            tell("cut the end", self);
+            for role in [Role::Fault, Role::Operation] {
+                self.groups(role);
+                tell(if role == Role::Fault { "classes of fault" } else { "kinds of operation" }, self);
+                self.lines(role);
+                tell(if role == Role::Fault { "faults" } else { "operations" }, self);
+            }
+            self.each(passes::shapes);
+            tell("members, clients, machines", self);
+            self.each(passes::sooner);
+            tell("waiting", self);
+            self.each(passes::numbers);
+            tell("numbers", self);
+            if self.judge.is_over() {
+                return false;
+            }
+            if before == self.best.to_string() {
+                let (faults, operations) = counts(&self.best);
+                if self.dice > 1 || (faults <= FEW_FAULTS && operations <= FEW_OPERATIONS) {
+                    return true;
+                }
+                self.dice = DICE;
+            }
+        }
+    }
+
+    /// Tries candidates, each with every seed of the dice; the first that fails is the new best.
+    fn first(&mut self, candidates: &[Draft]) -> Option<usize> {
+        let seed = self.best.plan_number("seed").unwrap_or(0);
+        let throws: Vec<Draft> =
+            candidates.iter().flat_map(|draft| (0..self.dice).map(|by| thrown(draft, seed, by))).collect();
+        let (found, moment) = self.judge.first(&throws)?;
+        self.best = throws[found].clone();
+        self.moment = moment;
+        Some(found / self.dice as usize)
+    }
+
+    /// Cuts what follows the failing moment, then tries earlier ends until none will do.
+    fn tail(&mut self) {
+        let moment_ms = self.moment.as_millis() as u64 + 1;
+        self.first(&[passes::cut_after(&self.best, moment_ms)]);
+        while self.first(&passes::tails(&self.best)).is_some() {}
+    }
+
+    fn groups(&mut self, role: Role) {
+        self.each(|best| passes::groups(best, role).iter().map(|group| best.without(group)).collect());
+    }
+
+    /// Delta-debugs the lines of `role`.
+    fn lines(&mut self, role: Role) {
+        let (whole, places) = (self.best.clone(), self.best.places(role));
+        ddmin(places.len(), |parts| {
+            let without = |part: &Vec<usize>| {
+                let gone: Vec<_> = (0..places.len()).filter(|at| part.binary_search(at).is_err()).collect();
+                whole.without(&gone.iter().map(|at| places[*at]).collect::<Vec<_>>())
+            };
+            self.first(&parts.iter().map(without).collect::<Vec<_>>())
+        });
+    }
+
+    /// Tries the candidates of a pass in order. After one that failed the pass goes on behind it.
+    fn each(&mut self, candidates: impl Fn(&Draft) -> Vec<Draft>) {
+        let mut from = 0;
+        loop {
+            let all = candidates(&self.best);
+            let Some(found) = self.first(all.get(from..).unwrap_or_default()) else { return };
+            from += found;
+        }
+    }
+}
+
+/// The draft with the `by`-th seed after `seed`.
+fn thrown(draft: &Draft, seed: u64, by: u64) -> Draft {
+    let Some(place) = draft.frame("plan") else { return draft.clone() };
+    draft.with(place, |line| line.set("seed", seed.wrapping_add(by)))
+}
+
+#[cfg(test)]
+mod tests;
