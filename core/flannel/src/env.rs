@@ -1,7 +1,7 @@
 //! `subnet.env`: what flanneld tells the rest of its machine, as lines of a shell script.
 //!
-//! Written to the byte as flannel does it. Read by ourselves after a restart, to ask for the subnet of the last time, and by the CNI
-//! plugin, which decides for itself what it cannot do without.
+//! Written to the byte as flannel does it. Read by ourselves after a restart, to ask for the subnet of the last time. (The CNI plugin
+//! reads it too, and by stricter rules: it must say what is wrong with the file, where a daemon goes on without it.)
 
 #[cfg(test)]
 mod tests;

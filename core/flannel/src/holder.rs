@@ -117,7 +117,8 @@ pub struct Picture {
     pub revision: i64,
     /// Our lease.
     pub standing: Standing,
-    /// What an operator should be told, each once, oldest first. Taken: they are not in the next picture.
+    /// What an operator should be told beside the standing, each once, oldest first; among them every loss, as a picture may come
+    /// too late to show it. Taken: they are not in the next picture.
     pub notes: Vec<String>,
 }
 

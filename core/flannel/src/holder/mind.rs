@@ -267,11 +267,7 @@ impl Mind {
     fn full(&mut self, text: String) {
         self.probe.sometimes("holder: no subnet is free");
         self.phase = Phase::Full { revision: self.view.revision };
-        let waiting = Standing::Waiting(text.clone());
-        if self.standing != waiting {
-            self.notes.say(text);
-            self.standing = waiting;
-        }
+        self.standing = Standing::Waiting(text);
     }
 
     fn sought(&mut self, result: Result<Sought, KvError>, now: Duration) {
