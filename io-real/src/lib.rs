@@ -26,5 +26,6 @@ pub mod served;
 pub mod server;
 mod stopping;
 pub mod systemd;
+pub mod tun;
 
 pub use server::serve;
