@@ -28,3 +28,6 @@ pub mod shared;
 pub mod split;
 pub mod transport;
 pub mod vnet;
+
+#[cfg(test)]
+mod tests;
