@@ -18,6 +18,7 @@ mod flanneld;
 mod fleetctl;
 mod fleetd;
 mod golang;
+mod lock;
 mod log;
 mod node;
 mod output;

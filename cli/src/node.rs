@@ -2,11 +2,15 @@
 //!
 //! It is `orlop etcd` with a data folder of its own and a greeting that says what listens where and what to try first. Where
 //! systemd is reachable and this user may drive it, a fleetd runs beside the member, in the same process, and its store is
-//! the member itself: no socket is between them.
+//! the member itself: no socket is between them. With `--network` a flanneld runs there likewise ([`overlay`]). What this machine or this
+//! user cannot have is told in a line, and the rest runs.
+
+mod overlay;
 
 use crate::etcd::config::EtcdConfig;
 use crate::etcd::flags::{Asked, Settings};
 use crate::etcd::{Refusal, serve};
+use crate::flanneld::Parts;
 use crate::fleetd::Beside;
 use crate::log::Log;
 use crate::output::print_line;
@@ -29,6 +33,9 @@ struct Cli {
     /// Leave systemd alone: run the store only
     #[arg(long)]
     no_fleet: bool,
+    /// Join this machine's containers to a network of this range (such as 10.5.0.0/16), by vxlan
+    #[arg(long, value_name = "CIDR")]
+    network: Option<String>,
     /// Where clients are served
     #[arg(long, default_value = "http://127.0.0.1:2379")]
     listen_client_urls: String,
@@ -63,15 +70,41 @@ fn run(cli: Cli) -> Result<(), Refusal> {
     })?;
     let config = configure(&cli, data_dir)?;
     let log = Log::open(&config.log).map_err(Refusal::start)?;
-    let fleet = !cli.no_fleet;
-    serve::run(config, &log, Node { log: log.clone(), fleet, beside: tokio::sync::Mutex::new(None) })
+    let network = cli.network.as_deref().map(overlay::configuration).transpose()?;
+    let (fleetd, flanneld) = Default::default();
+    serve::run(config, &log, Node { log: log.clone(), fleet: !cli.no_fleet, network, fleetd, flanneld })
 }
 
 /// The other parts of a node beside its member.
 struct Node {
     log: Log,
     fleet: bool,
-    beside: tokio::sync::Mutex<Option<Beside>>,
+    network: Option<String>,
+    fleetd: tokio::sync::Mutex<Option<Beside>>,
+    flanneld: tokio::sync::Mutex<Option<Parts>>,
+}
+
+impl Node {
+    async fn start_fleet(&self, member: &store::Member) {
+        match Beside::start(Arc::new(member.clone()), &self.log).await {
+            Ok(fleetd) => {
+                print_line(&format!("\nUnits run here: {} fleetctl list-machines", program()));
+                *self.fleetd.lock().await = Some(fleetd);
+            }
+            Err(refusal) => print_line(&format!("\nNo units run here: {}", refusal.message)),
+        }
+    }
+
+    async fn start_network(&self, member: &store::Member, config: &str) {
+        match overlay::start(Arc::new(member.clone()), config, &self.log).await {
+            Ok((flanneld, note)) => {
+                note.iter().for_each(|note| print_line(&format!("\n{note}")));
+                print_line("\nContainers have a network here: /run/flannel/subnet.env says which part of it");
+                *self.flanneld.lock().await = Some(flanneld);
+            }
+            Err(refusal) => print_line(&format!("\nNo network for containers here: {}", refusal.message)),
+        }
+    }
 }
 
 impl serve::Companion for Node {
@@ -81,19 +114,19 @@ impl serve::Companion for Node {
 
     async fn ready(&self, member: &store::Member) {
         if self.fleet {
-            match Beside::start(Arc::new(member.clone()), &self.log).await {
-                Ok(fleetd) => {
-                    print_line(&format!("\nUnits run here: {} fleetctl list-machines", program()));
-                    *self.beside.lock().await = Some(fleetd);
-                }
-                Err(refusal) => print_line(&format!("\nNo units run here: {}", refusal.message)),
-            }
+            self.start_fleet(member).await;
+        }
+        if let Some(config) = &self.network {
+            self.start_network(member, config).await;
         }
         print_line("\nReady. Stop with Ctrl-C.");
     }
 
     async fn ending(&self) {
-        if let Some(fleetd) = self.beside.lock().await.take() {
+        if let Some(flanneld) = self.flanneld.lock().await.take() {
+            flanneld.stop().await;
+        }
+        if let Some(fleetd) = self.fleetd.lock().await.take() {
             fleetd.stop().await;
         }
     }
@@ -173,6 +206,14 @@ mod tests {
         assert_eq!(config.this().client_urls, ["http://127.0.0.1:2379"]);
         let bad = configured(&["--listen-client-urls", "127.0.0.1:1"]).err().unwrap();
         assert!(bad.message.contains("-listen-client-urls"), "{}", bad.message);
+    }
+
+    #[test]
+    fn a_network_is_checked_before_anything_starts() {
+        let text = overlay::configuration("10.5.0.0/16").unwrap();
+        assert_eq!(text, r#"{"Backend":{"Type":"vxlan"},"Network":"10.5.0.0/16"}"#);
+        let refused = overlay::configuration("10.5.0.0").unwrap_err();
+        assert!(refused.message.contains("--network=10.5.0.0"), "{}", refused.message);
     }
 
     #[test]

@@ -5,6 +5,8 @@ use super::options::Settings;
 use crate::etcd::Refusal;
 use crate::golang::parse_bool;
 use crate::log::{Format, Level, LogConfig};
+use flannel::agent::FlannelConfig;
+use flannel::interface::Asked;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -80,6 +82,27 @@ impl FlanneldConfig {
             health: health(settings)?,
             log: log(settings)?,
         })
+    }
+
+    /// The agent's part of it.
+    pub fn agent(&self) -> FlannelConfig {
+        FlannelConfig {
+            prefix: self.prefix.clone(),
+            asked: Asked {
+                names: self.interface.names.clone(),
+                patterns: self.interface.patterns.clone(),
+                can_reach: self.interface.can_reach,
+                public_ip: self.public_ip,
+                public_ipv6: self.public_ipv6,
+            },
+            margin: self.renew_margin,
+            masquerade: self.masquerade,
+            random_fully: self.random_fully,
+            forward: self.forward_rules,
+            blackhole: self.blackhole,
+            resync: self.resync,
+            ..FlannelConfig::default()
+        }
     }
 }
 

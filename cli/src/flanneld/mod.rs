@@ -1,11 +1,18 @@
 //! `orlop flanneld`: one machine's part of flannel, with flannel's flags, variables, signals and exit codes.
 //!
-//! [`options`] reads the environment and the command line, [`config`] finds every contradiction, both pure.
+//! [`options`] reads the environment and the command line, [`config`] finds every contradiction, both pure; [`machine`] asks
+//! what this process may do, [`parts`] puts kernel, store and agent together, [`figures`] counts, and [`serve`] runs it all until a signal.
 
 pub mod config;
+mod figures;
+mod machine;
 pub mod options;
+mod parts;
+mod serve;
 #[cfg(test)]
 mod tests;
+
+pub use parts::Parts;
 
 use crate::etcd::Refusal;
 use crate::log::Log;
@@ -49,5 +56,5 @@ fn start(settings: &Settings) -> Result<(), Refusal> {
     let config = FlanneldConfig::new(settings)?;
     let log = Log::open(&config.log).map_err(Refusal::start)?;
     settings.notes.iter().for_each(|note| log.warn(note, json!({})));
-    Err(Refusal::start("the daemon is not in this build yet"))
+    serve::run(&config, &json!(settings.open_values()), &log)
 }

@@ -2,8 +2,8 @@
 
 use crate::etcd::Refusal;
 use fleet::model::{MachineId, Resources};
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::fs::{self, File};
+use std::io::Read;
 use std::net::UdpSocket;
 use std::path::Path;
 
@@ -53,33 +53,6 @@ pub fn resources() -> Resources {
         rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
     });
     Resources { cpu_millis, memory_bytes: kibibytes.unwrap_or(0) * 1_024 }
-}
-
-/// Makes sure that no other fleetd of this machine runs. The lock is free when the file is dropped, however the process ends.
-pub fn lock(directory: &Path) -> Result<File, Refusal> {
-    let path = directory.join("fleetd.lock");
-    let wrong = |error: std::io::Error| {
-        Refusal::start(format!("state_directory={}: {error} ({})", directory.display(), path.display()))
-    };
-    fs::create_dir_all(directory).map_err(wrong)?;
-    let mut file =
-        OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(wrong)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // Only for the text.
-            let _ = file.read_to_string(&mut holder);
-            let holder = holder.trim();
-            return Err(Refusal::start(format!(
-                "another fleetd runs on this machine (process {holder}, which holds {}): stop it first",
-                path.display()
-            )));
-        }
-        Err(TryLockError::Error(error)) => return Err(wrong(error)),
-    }
-    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(wrong)?;
-    Ok(file)
 }
 
 /// The token of this boot: the same for every fleetd that is started before the machine boots again. By it a fleetd knows

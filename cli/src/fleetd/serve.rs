@@ -10,6 +10,7 @@ use super::machine;
 use super::options::{CommandLine, Settings};
 use super::parts::{Front, Identity, Parts, Ways, connect};
 use crate::etcd::Refusal;
+use crate::lock;
 use crate::log::Log;
 use crate::output::print_line;
 use io_real::client::{self, Client};
@@ -63,7 +64,7 @@ impl Beside {
     pub async fn start(kv: Arc<dyn Kv>, log: &Log) -> Result<Beside, Refusal> {
         let settings = Settings::assemble("", &[], &CommandLine::default())?;
         let config = FleetdConfig::new(&settings)?;
-        let lock = machine::lock(&config.state_directory)?;
+        let lock = lock::take("fleetd", "state_directory", &config.state_directory)?;
         let id = machine::id(&config.machine_id_file)?;
         let identity = Identity { id, instance: machine::instance(&config.state_directory)? };
         let listener = Listener::unix(&config.api.socket)?;
@@ -110,7 +111,7 @@ struct Daemon<'a> {
 impl Daemon<'_> {
     async fn serve(config: FleetdConfig, settings: Value, reload: Reload, log: &Log) -> Result<(), Refusal> {
         let mut signals = Signals::new()?;
-        let _lock = machine::lock(&config.state_directory)?;
+        let _lock = lock::take("fleetd", "state_directory", &config.state_directory)?;
         let id = machine::id(&config.machine_id_file)?;
         let identity = Identity { id, instance: machine::instance(&config.state_directory)? };
         let listeners = listen(&config)?;

@@ -3,6 +3,7 @@
 use super::config::FleetdConfig;
 use super::machine;
 use super::options::{Asked, CommandLine, OPTIONS, Settings, help};
+use crate::lock;
 use std::time::Duration;
 
 fn line(args: &[&str]) -> CommandLine {
@@ -153,14 +154,14 @@ fn an_instance_lasts_as_long_as_a_boot() {
 #[test]
 fn one_fleetd_a_machine() {
     let folder = tempfile::tempdir().unwrap();
-    let held = machine::lock(&folder.path().join("run")).unwrap();
-    let refused = machine::lock(&folder.path().join("run")).unwrap_err().message;
+    let held = lock::take("fleetd", "state_directory", &folder.path().join("run")).unwrap();
+    let refused = lock::take("fleetd", "state_directory", &folder.path().join("run")).unwrap_err().message;
     assert!(
         refused.contains("another fleetd") && refused.contains(&std::process::id().to_string()),
         "{refused}"
     );
     drop(held);
-    assert!(machine::lock(&folder.path().join("run")).is_ok());
+    assert!(lock::take("fleetd", "state_directory", &folder.path().join("run")).is_ok());
 }
 
 #[test]
