@@ -36,6 +36,8 @@ pub const RESYNC: Duration = Duration::from_secs(300);
 pub const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 /// Commands of the extension backend that run at a time, never two for one subnet.
 pub const COMMANDS: usize = 8;
+/// What is waited for is told when it has been waited for so long.
+pub const WAIT_TOLD: Duration = Duration::from_secs(2);
 /// The same trouble is told of again after so long.
 pub const TROUBLE_PERIOD: Duration = Duration::from_secs(60);
 

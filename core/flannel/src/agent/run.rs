@@ -76,6 +76,7 @@ pub(super) async fn run(start: Start, outlet: Outlet<Event>) {
         commands: BTreeMap::new(),
         started: None,
         env: None,
+        waiting: None,
         trouble: None,
         stopping: None,
         _listening: listening,
@@ -125,6 +126,7 @@ impl Agent {
         if self.stopping.is_some() {
             return;
         }
+        self.tell_waiting();
         self.tend_config();
         if self.place.is_none() {
             self.prepare().await;
@@ -152,15 +154,27 @@ impl Agent {
     }
 
     fn tell_standing(&mut self, standing: &Standing, notes: &[String], now: Duration) {
+        self.waiting = None;
         match (standing, &self.picture.standing) {
             (Standing::Held { lease, .. }, Standing::Held { lease: old, .. }) if lease.key == old.key => {}
             (Standing::Held { lease, .. }, _) => self.say(format!("holds the lease of {}", lease.key)),
             (Standing::Waiting(why), _) if why.is_empty() || notes.contains(why) => {}
-            (Standing::Waiting(why), _) => self.say(why),
+            (Standing::Waiting(_), _) => self.waiting = Some(now + WAIT_TOLD),
             (Standing::Lost(why), _) => {
                 self.ports.probe.sometimes("flannel: the lease was lost");
                 self.trouble(format!("{why}: traffic stops until there is a lease again"), now);
             }
+        }
+    }
+
+    /// Tells what is waited for, once it has lasted.
+    fn tell_waiting(&mut self) {
+        let now = self.ports.clock.now();
+        if let (Some(when), Standing::Waiting(why)) = (self.waiting, &self.picture.standing)
+            && when <= now
+        {
+            self.say(why);
+            self.waiting = None;
         }
     }
 
@@ -175,8 +189,9 @@ impl Agent {
         if let Standing::Held { until, .. } = self.picture.standing {
             wake.push(until);
         }
-        let waiting = self.commands.values().filter(|peer| peer.running.is_none());
-        wake.extend(waiting.filter_map(|peer| peer.retry.until()));
+        wake.extend(self.waiting);
+        let idle = self.commands.values().filter(|peer| peer.running.is_none());
+        wake.extend(idle.filter_map(|peer| peer.retry.until()));
         let soonest = wake.into_iter().filter(|wake| *wake > now).min();
         soonest.expect("there always is a time to look again")
     }

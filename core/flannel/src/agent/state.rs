@@ -75,6 +75,8 @@ pub(super) struct Agent {
     pub(super) started: Option<SubnetKey>,
     /// What subnet.env says.
     pub(super) env: Option<String>,
+    /// When to tell what is waited for, if it is still waited for then.
+    pub(super) waiting: Option<Duration>,
     /// The trouble told last, and when.
     pub(super) trouble: Option<(String, Duration)>,
     pub(super) stopping: Option<oneshot::Sender<()>>,

@@ -34,6 +34,8 @@ impl Agent {
         let external = self.place.as_ref().map(|place| place.external.link.as_str());
         let concerns = match hint {
             Hint::Link(name) => ours.links.contains(name) || external == Some(name),
+            // Routes to single containers here come and go, and are not ours.
+            Hint::Route(to) if ours.own.iter().any(|own| own.contains(to) && own != to) => false,
             Hint::Route(to) => ours.networks.iter().any(|network| network.contains(to)),
             Hint::Rules => {
                 self.table.how_known = false;

@@ -127,3 +127,39 @@ fn a_backend_that_cannot_work_here_says_so_and_takes_no_lease() {
     assert!(told.contains("wireguard"), "{told}");
     assert_eq!(world.kv.dump(SUBNETS), []);
 }
+
+#[test]
+fn both_families_have_a_device_each_and_a_blackhole_beneath_the_bridge() {
+    let config = r#"{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/48","Backend":{"Type":"vxlan"}}"#;
+    let world = World::new(config);
+    let mut nodes = Vec::new();
+    for number in [1, 2] {
+        let mut node = world.off(number);
+        let mut state = node.machine.lock();
+        let fitness = state.interfaces[0].addresses[0].1;
+        let address = format!("fd01::{number}/64").parse().unwrap();
+        state.interfaces[0].addresses.push((address, fitness));
+        drop(state);
+        node.config.blackhole = true;
+        node.start();
+        nodes.push(node);
+    }
+    world.pass(3_000);
+    let tables = nodes[0].tables();
+    let names: Vec<&str> = tables.links.iter().map(|link| link.name.as_str()).collect();
+    assert_eq!(names, ["flannel-v6.1", "flannel.1"]);
+    assert_eq!((tables.neighbours.len(), tables.forwardings.len(), tables.rules.len()), (2, 2, 2));
+    let blackholes = tables.routes.iter().filter(|route| route.way == Way::Blackhole).count();
+    assert_eq!((tables.routes.len(), blackholes), (4, 2));
+    assert!(nodes[0].machine.lock().env.as_ref().unwrap().contains("FLANNEL_MTU=1430"));
+    for link in names {
+        nodes[0].machine.meddle(Operation::DeleteLink(link.to_owned()));
+    }
+    world.pass(1_000);
+    assert_eq!(nodes[0].tables(), tables);
+    nodes[0].kill();
+    nodes[0].config.blackhole = false;
+    nodes[0].start();
+    world.pass(2_000);
+    assert_eq!(nodes[0].tables().routes.len(), 2, "what an earlier life wished is taken away");
+}

@@ -171,3 +171,19 @@ fn a_thousand_peers_cost_one_look_and_four_requests() {
     assert_eq!(status.operations, 3_003);
     assert!(status.looks <= 3, "{} looks", status.looks);
 }
+
+#[test]
+fn an_operator_reads_the_story_of_a_start_in_a_few_lines() {
+    let world = World::new(VXLAN);
+    let node = world.node(1);
+    world.pass(3_000);
+    let key = node.key();
+    assert_eq!(
+        node.told(),
+        [
+            "backend vxlan, over eth0 with MTU 1500".to_owned(),
+            format!("holds the lease of {key}"),
+            format!("ready: {key} with 0 peers"),
+        ]
+    );
+}
