@@ -32,6 +32,7 @@ pub struct SubnetEnv {
 impl SubnetEnv {
     /// What there is to tell of a machine that holds `own`.
     pub fn new(config: &NetworkConfig, own: &SubnetKey, mtu: u32, ip_masq: bool) -> SubnetEnv {
+        assert!(own.v4.is_some() || own.v6.is_some(), "a machine holds a subnet of one family at least");
         let subnet = own.v4.map(|subnet| {
             let first = u32::from(subnet.network()) + 1;
             Ipv4Net::new(Ipv4Addr::from(first), subnet.prefix_len()).expect("the length is that of a subnet")

@@ -113,6 +113,7 @@ impl FromStr for SubnetKey {
 
 impl fmt::Display for SubnetKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        assert!(self.v4.is_some() || self.v6.is_some(), "a key without a subnet");
         match self.v4 {
             Some(subnet) => write!(f, "{}-{}", subnet.network(), subnet.prefix_len())?,
             None => f.write_str("0.0.0.0-0")?,

@@ -17,6 +17,7 @@ impl Spans {
                 _ => merged.push((first, last)),
             }
         }
+        assert!(merged.is_sorted_by(|one, next| one.1 < next.0), "spans are in order and apart");
         Spans(merged)
     }
 

@@ -155,6 +155,11 @@ impl<N: Prefix> Range<N> {
             let message = format!("is before {} {}; swap the two", name("SubnetMin"), min);
             return Err(FieldError::new(&name("SubnetMax"), max, message));
         }
+        assert!(
+            network.first() <= min.first() && max.last() <= network.last(),
+            "{min} to {max} is not in {network}"
+        );
+        assert!(min.length() == subnet_len && max.length() == subnet_len, "the bounds are subnets");
         Ok(Range { network, subnet_len, min, max })
     }
 }

@@ -45,6 +45,7 @@ impl Held {
     }
 
     fn renew(&mut self, ttl: Duration, sent: Duration, config: &HolderConfig) {
+        assert!(!self.lease.is_reservation(), "what has no end is not renewed");
         let slack = EXPIRY_SLACK.min(ttl / 10);
         // Never earlier than before: the store extends leases, it does not shorten them.
         self.until = self.until.max(sent + ttl - slack);
@@ -52,6 +53,7 @@ impl Held {
         let latest = ttl.saturating_sub(config.margin).max(ttl / 3).min(ttl * 9 / 10);
         self.next = sent + latest.min(RENEW_PERIOD);
         self.retry = RENEW_RETRY.min(ttl / 12);
+        assert!(self.next <= self.until, "a lease is renewed before it is given up");
     }
 
     /// When it needs something though nothing was heard.
@@ -185,6 +187,7 @@ impl Mind {
         if is_right || held.put_at > now {
             return;
         }
+        assert!(seen >= held.lease.mod_revision, "a put rests on the newest revision that was seen");
         let (lease, value) = (held.lease.clone(), offer.value.clone());
         let Phase::Held(held) = &mut self.phase else { return };
         held.asking = true;

@@ -228,6 +228,7 @@ impl Mind {
         if !due || self.reading != Reading::Done {
             return;
         }
+        assert!(self.view.revision > 0, "nothing is chosen before the store was read");
         let Some(offer) = self.offer.clone() else { return self.wait_for_offer() };
         let leases: Vec<&Lease> = self.view.leases.values().map(Arc::as_ref).collect();
         let blocked: Vec<SubnetKey> = self.view.spoilt.keys().copied().collect();
@@ -275,6 +276,7 @@ impl Mind {
         match result {
             Ok(Sought::Got { lease, ttl, sent }) => {
                 self.notes.calm();
+                assert!(lease.mod_revision > 0, "a lease that is in the store has a revision");
                 self.config.previous = Some(lease.key);
                 self.phase = Phase::Held(Box::new(Held::new(lease, ttl, sent, &self.config)));
             }

@@ -23,6 +23,7 @@ pub(super) struct View {
 impl View {
     /// Takes over what was read anew. What cannot be read now stays as it was known before.
     pub(super) fn load(&mut self, loaded: Loaded, notes: &mut Notes) {
+        assert!(loaded.revision > 0, "a store that was read has a revision");
         let before = std::mem::take(&mut self.leases);
         let mut leases: BTreeMap<SubnetKey, Arc<Lease>> =
             loaded.leases.into_iter().map(|lease| (lease.key, Arc::new(lease))).collect();

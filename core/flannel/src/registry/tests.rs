@@ -105,9 +105,10 @@ fn an_overlap_that_keys_do_not_show_is_found_by_whoever_comes_second() {
 #[test]
 fn stale_leases_go_in_the_same_step_or_nothing_happens() {
     let (kv, _, registry) = store();
-    put(&kv, "10.9.1.0-24");
+    assert!(matches!(create(&registry, "10.9.1.0-24", 1, &[]), Created::Done(_)));
     let loaded = now(registry.load()).unwrap();
-    put(&kv, "10.9.1.0-24");
+    let old = &loaded.leases[0];
+    now(registry.update(&old.key, &old.value, old.lease, old.mod_revision)).unwrap();
     assert_eq!(create(&registry, "10.5.1.0-24", loaded.revision, &loaded.leases), Created::Taken);
     let loaded = now(registry.load()).unwrap();
     assert!(matches!(create(&registry, "10.5.1.0-24", loaded.revision, &loaded.leases), Created::Done(_)));

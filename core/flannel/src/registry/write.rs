@@ -47,6 +47,8 @@ impl Registry {
         stale: &[Lease],
     ) -> Result<Created, KvError> {
         assert!(lease != 0, "only an operator makes leases without end");
+        assert!(seen > 0, "a choice rests on a store that was read");
+        assert!(!stale.iter().any(Lease::is_reservation), "a reservation is the operator's");
         let name = Bytes::from(self.lease_key(key));
         let mut compare = vec![is_absent(name.clone(), Bytes::new())];
         if let Some(v4) = key.v4 {
