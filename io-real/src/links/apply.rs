@@ -32,11 +32,13 @@ pub async fn apply(
         let known = names.clone().unwrap_or_default();
         match operation {
             Operation::AddLink(link) => outcomes.push(add_link(socket, &known, link).await),
+            Operation::SetLink(link) => outcomes.push(set_link(socket, &known, link).await),
             Operation::DeleteLink(name) => outcomes.push(delete_link(socket, &known, name).await),
             operation if is_rules(operation) => outcomes.push(set_rules(rules, operation).await),
             _ => {
                 let rest = &operations[outcomes.len()..];
-                let run = rest.iter().take_while(|operation| !is_rules(operation) && !makes_names(operation));
+                let run =
+                    rest.iter().take_while(|operation| !is_rules(operation) && !stands_alone(operation));
                 let run: Vec<_> = run.collect();
                 assert!(!run.is_empty(), "each turn does something");
                 outcomes.extend(apply_run(socket, &known, &run).await);
@@ -58,7 +60,11 @@ fn makes_names(operation: &Operation) -> bool {
     matches!(operation, Operation::AddLink(_) | Operation::DeleteLink(_))
 }
 
-/// A run of operations that make and remove no link.
+fn stands_alone(operation: &Operation) -> bool {
+    makes_names(operation) || matches!(operation, Operation::SetLink(_))
+}
+
+/// A run of operations on what hangs on links.
 async fn apply_run(socket: &mut Socket, names: &Names, run: &[&Operation]) -> Vec<LinksResult<()>> {
     let made: Vec<_> = run.iter().map(|operation| request(operation, names)).collect();
     let mut requests: Vec<_> = made.iter().filter_map(|made| made.as_ref().ok()).cloned().collect();
@@ -73,7 +79,6 @@ async fn apply_run(socket: &mut Socket, names: &Names, run: &[&Operation]) -> Ve
 
 fn request(operation: &Operation, names: &Names) -> LinksResult<Message> {
     Ok(match operation {
-        Operation::SetLink(link) => link::set(link, names.number(&link.name)?),
         Operation::AddAddress(address) => address::add(address.net, names.number(&address.link)?),
         Operation::DeleteAddress(address) => address::delete(address.net, names.number(&address.link)?),
         Operation::PutRoute(route) => route::put(route, way(route, names)?),
@@ -82,7 +87,9 @@ fn request(operation: &Operation, names: &Names) -> LinksResult<Message> {
         Operation::DeleteNeighbour(it) => neighbour::delete(it, names.number(&it.link)?),
         Operation::PutForwarding(it) => neighbour::put_forwarding(it, names.number(&it.link)?),
         Operation::DeleteForwarding(it) => neighbour::delete_forwarding(it, names.number(&it.link)?),
-        Operation::AddLink(_) | Operation::DeleteLink(_) => unreachable!("stands alone"),
+        Operation::AddLink(_) | Operation::DeleteLink(_) | Operation::SetLink(_) => {
+            unreachable!("stands alone")
+        }
         Operation::PutRules(_) | Operation::DeleteRules(_) => unreachable!("goes by another socket"),
     })
 }
@@ -118,6 +125,15 @@ async fn finish(socket: &mut Socket, wish: &Link) -> LinksResult<()> {
     std::fs::write(&setting, "0").map_err(|error| LinksError::Refused(format!("{setting}: {error}")))?;
     let number = read::names(socket).await?.number(&wish.name)?;
     let answer = socket.ask_one(link::set(wish, number)).await?;
+    answer.map(drop).map_err(|refusal| failure(&format!("link {}", wish.name), refusal))
+}
+
+/// A MAC that is set, if only to what it is, makes the kernel forget all neighbours of the link. So it is set only if it differs.
+async fn set_link(socket: &mut Socket, names: &Names, wish: &Link) -> LinksResult<()> {
+    let number = names.number(&wish.name)?;
+    let held = read::link(socket, &wish.name).await?;
+    let mac = wish.mac.filter(|mac| held.mac != Some(*mac));
+    let answer = socket.ask_one(link::set(&Link { mac, ..wish.clone() }, number)).await?;
     answer.map(drop).map_err(|refusal| failure(&format!("link {}", wish.name), refusal))
 }
 

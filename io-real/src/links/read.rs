@@ -5,7 +5,7 @@ use super::message::{Message, Received};
 use super::names::Names;
 use super::socket::Socket;
 use super::{address, iptables, link, neighbour, nft, route};
-use flannel::links::{Firewall, Interface, LinksError, LinksResult, Path, Route, Scope, Tables, Way};
+use flannel::links::{Firewall, Interface, Link, LinksError, LinksResult, Path, Route, Scope, Tables, Way};
 use flannel::rules::{Means, RuleSet};
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +36,13 @@ async fn links(socket: &mut Socket) -> LinksResult<(Vec<Received>, Names)> {
 /// The names of all links.
 pub async fn names(socket: &mut Socket) -> LinksResult<Names> {
     links(socket).await.map(|(_, names)| names)
+}
+
+/// One link. `NotFound` if there is none of that name.
+pub async fn link(socket: &mut Socket, name: &str) -> LinksResult<Link> {
+    let (links, names) = links(socket).await?;
+    let mut held = links.iter().filter_map(|message| link::held(message, &names));
+    held.find(|link| link.name == name).ok_or_else(|| LinksError::NotFound(format!("link {name}")))
 }
 
 /// Every link with its addresses.
