@@ -52,7 +52,9 @@ pub enum Workload {
     Store,
     /// Machines, units and an operator, over a store.
     Fleet,
-    /// Each seed as both.
+    /// Machines of a flat network and whoever meddles with them, over a store.
+    Flannel,
+    /// Each seed as all of these.
     All,
 }
 
@@ -62,6 +64,7 @@ impl Workload {
         match self {
             Workload::Store => &[Kind::Store],
             Workload::Fleet => &[Kind::Fleet],
+            Workload::Flannel => &[Kind::Flannel],
             Workload::All => Kind::ALL,
         }
     }

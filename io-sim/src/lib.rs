@@ -20,6 +20,7 @@ pub mod client;
 mod clock;
 pub mod cluster;
 pub mod disk;
+pub mod flannel;
 pub mod fleet;
 pub mod history;
 pub mod hunt;

@@ -3,10 +3,11 @@
 //! The tools know a plan by its text and a run by its report; everything else about a kind of run stands here, in one
 //! `match` each. To add a kind: a variant of [`Kind`] and of [`Load`], and what the compiler then asks for.
 
+use crate::flannel::plan::{CLASSES, FlannelPlan};
 use crate::fleet::plan::{FleetPlan, MishapKind};
 use crate::plan::{Class, ParseError, Plan};
 use crate::runner::{Options, Report};
-use crate::{fleet, runner};
+use crate::{flannel, fleet, runner};
 use kernel::{Bug, Planted};
 use std::fmt;
 
@@ -17,6 +18,8 @@ pub enum Kind {
     Store,
     /// Machines, units and an operator, over a store.
     Fleet,
+    /// Machines of a flat network and whoever meddles with them, over a store.
+    Flannel,
 }
 
 /// A run to be.
@@ -26,17 +29,20 @@ pub enum Load {
     Store(Plan),
     /// Of a fleet.
     Fleet(FleetPlan),
+    /// Of a flat network.
+    Flannel(FlannelPlan),
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: &'static [Kind] = &[Kind::Store, Kind::Fleet];
+    pub const ALL: &'static [Kind] = &[Kind::Store, Kind::Fleet, Kind::Flannel];
 
     /// Its word on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Kind::Store => "store",
             Kind::Fleet => "fleet",
+            Kind::Flannel => "flannel",
         }
     }
 
@@ -50,6 +56,7 @@ impl Kind {
         match self {
             Kind::Store => &Bug::STORE,
             Kind::Fleet => &Bug::FLEET,
+            Kind::Flannel => &[],
         }
     }
 
@@ -58,6 +65,7 @@ impl Kind {
         match self {
             Kind::Store => &Class::NAMES,
             Kind::Fleet => &MishapKind::NAMES,
+            Kind::Flannel => &CLASSES,
         }
     }
 
@@ -66,6 +74,7 @@ impl Kind {
         match self {
             Kind::Store => None,
             Kind::Fleet => Some("fleet"),
+            Kind::Flannel => Some("flannel"),
         }
     }
 
@@ -89,6 +98,7 @@ impl Load {
         match kind {
             Kind::Store => Load::Store(Plan::from_seed(seed)),
             Kind::Fleet => Load::Fleet(FleetPlan::from_seed(seed)),
+            Kind::Flannel => Load::Flannel(FlannelPlan::from_seed(seed)),
         }
     }
 
@@ -97,6 +107,7 @@ impl Load {
         match Kind::meant_by(text) {
             Kind::Store => Plan::parse(text).map(Load::Store),
             Kind::Fleet => FleetPlan::parse(text).map(Load::Fleet),
+            Kind::Flannel => FlannelPlan::parse(text).map(Load::Flannel),
         }
     }
 
@@ -105,6 +116,7 @@ impl Load {
         match self {
             Load::Store(_) => Kind::Store,
             Load::Fleet(_) => Kind::Fleet,
+            Load::Flannel(_) => Kind::Flannel,
         }
     }
 
@@ -113,6 +125,7 @@ impl Load {
         match self {
             Load::Store(plan) => runner::run_with(plan, options),
             Load::Fleet(plan) => fleet::runner::run_with(plan, options),
+            Load::Flannel(plan) => flannel::runner::run_with(plan, options),
         }
     }
 
@@ -127,6 +140,7 @@ impl fmt::Display for Load {
         match self {
             Load::Store(plan) => plan.fmt(f),
             Load::Fleet(plan) => plan.fmt(f),
+            Load::Flannel(plan) => plan.fmt(f),
         }
     }
 }

@@ -21,7 +21,7 @@ use kernel::watch::{WatchRequest, WatchResponse};
 use kernel::{BoxFuture, Code, Kv, KvError};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use store::Member;
 
@@ -46,6 +46,7 @@ pub struct SimKv {
     cluster: Cluster,
     node: NodeId,
     member: Arc<AtomicU8>,
+    calls: Arc<AtomicU64>,
 }
 
 type Answer<T> = oneshot::Receiver<KvResult<T>>;
@@ -58,7 +59,13 @@ impl SimKv {
     /// A client on `node`, which begins with `member`.
     pub fn new(cluster: &Cluster, node: NodeId, member: u8) -> SimKv {
         assert!((1..=cluster.plan().members).contains(&member), "there is no member {member}");
-        SimKv { cluster: cluster.clone(), node, member: Arc::new(AtomicU8::new(member)) }
+        let member = Arc::new(AtomicU8::new(member));
+        SimKv { cluster: cluster.clone(), node, member, calls: Arc::default() }
+    }
+
+    /// Requests that this client and its clones have made; a stream of watchers is one.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
     }
 
     fn member(&self) -> u8 {
@@ -106,6 +113,7 @@ impl SimKv {
         run: impl FnOnce(Member) -> BoxFuture<'static, KvResult<T>> + Send + 'static,
     ) -> BoxFuture<'static, KvResult<T>> {
         let kv = self.clone();
+        kv.calls.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
             let (world, member) = (kv.cluster.world().clone(), kv.member());
             let answer = kv.send(member, run);

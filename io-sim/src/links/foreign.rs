@@ -144,7 +144,7 @@ impl SimLinks {
             }
             Meddling::DeleteRules => tables.rules.iter().cloned().map(Operation::DeleteRules).collect(),
             Meddling::AddRule => one(nth_of(tables.rules.iter(), nth).map(|mut rules| {
-                let verdict = Verdict::Foreign;
+                let verdict = Verdict::Return;
                 rules.postrouting.push(Rule { marked: false, source: None, destination: None, verdict });
                 Operation::PutRules(rules)
             })),

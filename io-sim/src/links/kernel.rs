@@ -5,7 +5,7 @@
 //! empties the neighbours; the last address of IPv4 takes the routes of IPv4; a link takes the VXLAN devices on it.
 
 use flannel::links::*;
-use flannel::rules::{Means, RuleSet};
+use flannel::rules::{Means, RuleSet, Verdict};
 use ipnet::{IpNet, Ipv4Net};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -96,12 +96,17 @@ impl Kernel {
                 Ok(())
             }
             Operation::PutRules(rules) => {
+                let mut all = rules.postrouting.iter().chain(&rules.forward);
+                if all.any(|rule| rule.verdict == Verdict::Foreign) {
+                    return Err(LinksError::Refused("a rule that says nothing".to_owned()));
+                }
                 self.rules.insert((rules.v6, rules.means), rules.clone());
                 changed.push(Hint::Rules);
                 Ok(())
             }
             Operation::DeleteRules(rules) => {
-                self.rules.remove(&(rules.v6, rules.means));
+                let gone = self.rules.remove(&(rules.v6, rules.means));
+                gone.ok_or_else(|| missing("rules of that family and means"))?;
                 changed.push(Hint::Rules);
                 Ok(())
             }

@@ -1,0 +1,115 @@
+//! A flannel plan from a seed, by swarm: which mishaps there are at all, how many machines, and whether subnets are scarce.
+
+use super::*;
+use kernel::rng::Stream;
+
+/// Nothing goes wrong before this.
+const QUIET_MS: u64 = 1_000;
+/// When the mishaps end.
+const CALM_MS: u64 = 30_000;
+/// How long the machines are looked at when all has settled.
+const AT_REST_MS: u64 = 2_000;
+
+impl FlannelPlan {
+    /// The plan that `seed` stands for.
+    pub fn from_seed(seed: u64) -> FlannelPlan {
+        let mut draw = Stream::new(seed, "flannel plan", 0);
+        let machines = if draw.chance(1, 8) { draw.between(13, 40) } else { draw.between(3, 12) } as u16;
+        let scarce = draw.chance(1, 4);
+        let subnets = match scarce {
+            true => draw.between(u64::from(machines).div_ceil(2), machines.into()) as u16,
+            false => pick(&mut draw, &[machines + 1, 50, 200]),
+        };
+        let backend =
+            pick(&mut draw, &[Backend::Vxlan, Backend::Vxlan, Backend::HostGw, Backend::Ipip, Backend::Udp]);
+        let ttl_s = pick(&mut draw, &[10, 15, 20]);
+        let store = store(seed, &mut draw);
+        let mishaps = mishaps(&mut Stream::new(seed, "flannel mishaps", 0), machines);
+        let mut plan = FlannelPlan { store, machines, backend, subnets, ttl_s, mishaps };
+        plan.store.end_ms = plan.settled_ms() + AT_REST_MS;
+        plan
+    }
+}
+
+fn pick<T: Copy>(draw: &mut Stream, choices: &[T]) -> T {
+    choices[draw.below(choices.len() as u64) as usize]
+}
+
+/// A store of three whose own faults are mild: it has runs of its own.
+fn store(seed: u64, draw: &mut Stream) -> Plan {
+    let mut plan = Plan::from_seed(seed);
+    (plan.members, plan.clients) = (3, 1);
+    plan.operations.clear();
+    (plan.calm_ms, plan.end_ms) = (CALM_MS, CALM_MS + AT_REST_MS);
+    plan.knobs =
+        crate::plan::Knobs { delay_us: pick(draw, &[100, 500, 2_000, 20_000]), ..Default::default() };
+    let mild = ["crash", "power-loss", "partition", "pause", "slow-disk"];
+    let trouble = draw.chance(1, 2);
+    plan.faults.retain(|fault| {
+        let is_known = match &fault.target {
+            crate::plan::Target::Leader => true,
+            crate::plan::Target::Members(members) => members.iter().all(|member| *member <= 3),
+        };
+        trouble && is_known && mild.contains(&fault.class.name()) && fault.at_ms > QUIET_MS
+    });
+    plan
+}
+
+fn mishaps(draw: &mut Stream, machines: u16) -> Vec<Mishap> {
+    let meddlings = Meddling::ALL.into_iter().map(|(name, _)| name);
+    let names: Vec<&str> =
+        MishapKind::NAMES.into_iter().chain(meddlings).filter(|_| draw.chance(1, 4)).collect();
+    let mut mishaps = Vec::new();
+    for name in names {
+        let most = if name == "gone" { 1 } else { 4 };
+        for _ in 0..draw.between(1, most) {
+            let at_ms = draw.between(QUIET_MS, CALM_MS - 2_000);
+            let for_ms = pick(draw, &[50, 700, 2_000, 5_000, 12_000, 25_000]) + draw.below(500);
+            let count =
+                if name == "gone" { machines / 4 } else { pick(draw, &[1, 1, 1, machines / 2, machines]) };
+            let kind = kind_named(name, draw);
+            mishaps.push(Mishap { at_ms, for_ms, machines: some(draw, machines, count), kind });
+        }
+    }
+    mishaps.sort_by_key(|mishap| mishap.at_ms);
+    mishaps
+}
+
+fn some(draw: &mut Stream, machines: u16, count: u16) -> Vec<u16> {
+    let mut list: Vec<u16> = (1..=machines).collect();
+    for position in (1..list.len()).rev() {
+        list.swap(position, draw.below(position as u64 + 1) as usize);
+    }
+    list.truncate(usize::from(count.max(1)));
+    list.sort_unstable();
+    list
+}
+
+fn kind_named(name: &str, draw: &mut Stream) -> MishapKind {
+    let mut permille = |of: &[u64]| pick(draw, of);
+    match name {
+        "crash" => MishapKind::Crash,
+        "restart" => MishapKind::Restart,
+        "power-loss" => MishapKind::PowerLoss,
+        "gone" => MishapKind::Gone,
+        "pause" => MishapKind::Pause,
+        "partition" => MishapKind::Partition,
+        "drift" => MishapKind::Drift(if permille(&[0, 1]) == 0 { -500 } else { 500 }),
+        "revoke" => MishapKind::Revoke,
+        "delete-key" => MishapKind::DeleteKey,
+        "malformed" => MishapKind::Malformed,
+        "stranger" => MishapKind::Stranger,
+        "compact" => MishapKind::Compact,
+        "exists" => MishapKind::Exists(permille(&[50, 500])),
+        "busy" => MishapKind::Busy(permille(&[50, 500])),
+        "lost" => MishapKind::Lost(permille(&[50, 500])),
+        "hints-lost" => MishapKind::HintsLost(permille(&[100, 1_000])),
+        "hints-late" => MishapKind::HintsLate(permille(&[100, 2_000])),
+        "slow" => MishapKind::Slow(permille(&[10, 500])),
+        "sever" => MishapKind::Sever,
+        other => {
+            let found = Meddling::ALL.into_iter().find(|(name, _)| *name == other);
+            MishapKind::Meddle(found.expect("a name of one of the two lists").1)
+        }
+    }
+}
