@@ -11,6 +11,7 @@ const BUDGET: Duration = Duration::from_secs(40);
 const LEAST: usize = 20;
 
 #[test]
+#[ignore = "written and not yet run: take this mark away once the first seeds were judged"]
 fn every_invariant_holds_under_every_seed() {
     sim_tests::swarm(Kind::Flannel, SEEDS, BUDGET, LEAST);
 }
