@@ -180,7 +180,7 @@ impl Outward {
 
     fn queue_split(&mut self, split: &Split, at: usize, total: usize, to: SocketAddrV4) {
         let packet = &self.read[at..at + total];
-        // The queue changes while the packet is borrowed: headers and pieces first.
+        // Headers and pieces first: the queue cannot change while the packet is borrowed.
         let first = self.pieces.len();
         for index in 0..split.count() {
             let (begin, payload) = (self.made.len(), split.payload(index));

@@ -158,7 +158,7 @@ fn refused_together_they_go_alone() {
         assert_eq!((counters.sent_packets, counters.received_packets, counters.refused), (86, 86, 0));
         let written = path.memory.written.borrow();
         assert!(written.len() == 86 && written.iter().all(|packet| all_right(&packet[LENGTH..])));
-        assert_eq!(path.shared.notes().len(), 1, "said once: {:?}", path.shared.notes());
+        assert_eq!(path.shared.notes().len(), 2, "each end says it once: {:?}", path.shared.notes());
     }
 }
 
