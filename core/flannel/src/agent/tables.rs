@@ -5,7 +5,7 @@
 
 use super::config::*;
 use super::state::{Agent, Place};
-use crate::config::Backend;
+use crate::config::{Backend, change};
 use crate::desired::{self, Desired, How, Options, Wish, public};
 use crate::env::SubnetEnv;
 use crate::holder::Standing;
@@ -106,12 +106,14 @@ impl Agent {
     }
 
     fn goal(&self, now: Duration) -> Goal {
-        if let Some(lease) = self.held(now) {
-            return Goal::Serve(lease.clone());
-        }
         let Some(place) = self.place.as_ref().filter(|_| self.picture.revision > 0) else {
             return Goal::Leave;
         };
+        // A lease may have been got for a config that was replaced meanwhile; the holder gets another.
+        let fits = |lease: &&Lease| change::judge(&place.config, &place.config, &lease.key).is_ok();
+        if let Some(lease) = self.held(now).filter(fits) {
+            return Goal::Serve(lease.clone());
+        }
         let own = || {
             let leases: Vec<&Lease> = self.picture.leases.values().map(AsRef::as_ref).collect();
             let own = crate::choose::own(&place.config, &leases, &place.offer.me, self.previous.as_ref());

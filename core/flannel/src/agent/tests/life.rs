@@ -187,3 +187,28 @@ fn an_operator_reads_the_story_of_a_start_in_a_few_lines() {
         ]
     );
 }
+
+#[test]
+fn a_network_that_is_replaced_around_a_start_is_the_one_that_counts() {
+    let world = World::new(VXLAN);
+    for delay in [0, 1, 20, 50, 100, 2_000] {
+        world.kv.set(CONFIG, VXLAN);
+        let mut node = world.off(1);
+        let fitness = node.machine.lock().interfaces[0].addresses[0].1;
+        node.machine.lock().interfaces[0].addresses.push(("fd01::1/64".parse().unwrap(), fitness));
+        node.start();
+        world.pass(delay);
+        world.kv.set(
+            CONFIG,
+            r#"{"EnableIPv4":false,"EnableIPv6":true,"IPv6Network":"fd00:5::/48","Backend":{"Type":"vxlan"}}"#,
+        );
+        world.pass(5_000);
+        // Who was faster than the change keeps what it has, and says that a restart is needed.
+        let status = node.status();
+        assert!(status.ready, "{delay}: {status:?}");
+        assert_eq!(status.config_refused.is_some(), node.key().v4.is_some(), "{delay}: {status:?}");
+        node.kill();
+        let gone: Vec<String> = world.kv.dump(SUBNETS).into_iter().map(|(key, _)| key).collect();
+        gone.iter().for_each(|key| world.kv.unset(key));
+    }
+}
