@@ -96,23 +96,48 @@ impl View {
     }
 
     /// The first MachineOf pattern of these units, none of which is there yet, that would be unmet if they came together and what they
-    /// replace went: a unit cannot both replace another and be its company.
+    /// replace went: a unit cannot both replace another and have it as company, be it through others that lean on it.
     pub fn would_lack_company(&self, units: &[UnitIx], machine: MachineIx) -> Option<PatternIx> {
+        let leans = |unit: &UnitIx| {
+            self.units.at(*unit).wish.as_ref().is_some_and(|wish| !wish.machine_of.is_empty())
+        };
+        if !units.iter().any(leans) {
+            return None;
+        }
+        let staying = self.staying_beside(units, machine);
+        units.iter().find_map(|unit| self.unmet(*unit, staying.iter().chain(units)))
+    }
+
+    /// The units that would stay on a machine if these came: not what they replace, not what must be beside that, and so on.
+    /// Without the last, a unit drives away what it leans on, and the two chase each other until a pass gives both up.
+    fn staying_beside(&self, units: &[UnitIx], machine: MachineIx) -> Vec<UnitIx> {
         let replaced: Vec<UnitIx> =
             units.iter().flat_map(|unit| self.replaced_there(*unit, machine)).collect();
         let there = self.machines.at(machine).occupants.iter();
-        let staying: Vec<UnitIx> = there
+        let mut staying: Vec<UnitIx> = there
             .filter(|(other, at)| at.stays && !replaced.contains(other))
             .map(|(other, _)| *other)
             .collect();
-        let wishes = units.iter().filter_map(|unit| Some((*unit, self.units.at(*unit).wish.as_ref()?)));
-        let mut patterns =
-            wishes.flat_map(|(unit, wish)| wish.machine_of.iter().map(move |pattern| (unit, *pattern)));
-        let unmet = patterns.find(|(unit, pattern)| {
-            let mut company = staying.iter().chain(units).filter(|other| *other != unit);
-            !company.any(|other| self.units.means(&[*pattern], *other))
-        });
-        unmet.map(|(_, pattern)| pattern)
+        let mut before = usize::MAX;
+        while !replaced.is_empty() && staying.len() < before {
+            before = staying.len();
+            let company = staying.clone();
+            staying.retain(|unit| self.unmet(*unit, company.iter().chain(units)).is_none());
+        }
+        staying
+    }
+
+    /// The first MachineOf pattern of a unit that means none of these others.
+    fn unmet<'a>(
+        &self,
+        unit: UnitIx,
+        company: impl Iterator<Item = &'a UnitIx> + Clone,
+    ) -> Option<PatternIx> {
+        let wish = self.units.at(unit).wish.as_ref()?;
+        wish.machine_of.iter().copied().find(|pattern| {
+            let mut others = company.clone().filter(|other| **other != unit);
+            !others.any(|other| self.units.means(&[*pattern], *other))
+        })
     }
 
     /// Which resource the machine has too little of, counting `spare` as free.

@@ -128,3 +128,14 @@ fn a_leader_that_is_held_keeps_its_followers_waiting() {
     assert_eq!(world.decide(), [""; 0]);
     assert!(world.why("side.service").starts_with("leader.service is held by m9, which is cut off"));
 }
+
+#[test]
+fn nobody_drives_away_what_it_leans_on_through_another() {
+    let mut world = World::with_machines(&["m1"]);
+    world.launch("a.service", "");
+    world.launch("b.service", "MachineOf=a.service");
+    world.launch("c.service", "MachineOf=b.service\nReplaces=a.service");
+    assert_eq!(world.decide(), ["a.service to m1 launched", "b.service to m1 launched"]);
+    assert_eq!(world.left(), [""; 0]);
+    assert_eq!(world.why("c.service"), "1 machine: 1 does not have b.service, which MachineOf asks for");
+}
