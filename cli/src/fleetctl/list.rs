@@ -31,9 +31,10 @@ const UNIT_COLUMNS: [Column<UnitState>; 7] = [
     ("unit", |state, _| state.name.clone()),
 ];
 
-const FILE_COLUMNS: [Column<Unit>; 8] = [
+const FILE_COLUMNS: [Column<Unit>; 9] = [
     ("desc", |unit, _| cells::or_dash(&file(unit).map_or(String::new(), |file| file.description()))),
     ("dstate", |unit, _| cells::or_dash(&unit.desired_state)),
+    ("error", |unit, _| cells::or_dash(&text_of(unit.more.get("error")))),
     ("global", |unit, _| cells::is_global(unit).to_string()),
     ("hash", |unit, shown| {
         cells::or_dash(

@@ -268,13 +268,7 @@ impl Mind {
             let Some(Job { order: Some(order), .. }) = unit.end_job(id) else { continue };
             match &result {
                 Ok(texts) => match texts.get(&order.hash) {
-                    Some(text) if Installed::read(&name, text).hash == order.hash => {
-                        unit.text = Some((order.hash, text.clone()));
-                        unit.succeed(Step::Fetch);
-                    }
-                    Some(_) => {
-                        unit.fail(Step::Fetch, format!("the text of {} has another hash", order.hash), now)
-                    }
+                    Some(text) => unit.was_fetched(Installed::read(&name, text), &order, text, now),
                     None => unit.fail(Step::Fetch, format!("the store has no text of {}", order.hash), now),
                 },
                 Err(fault) => unit.fault(Step::Fetch, fault, now),
@@ -296,7 +290,7 @@ impl Mind {
             other => unreachable!("{} ended with {other:?}", job.step.as_str()),
         };
         match result {
-            Ok(result) => unit.job_went(name, &job, result, now),
+            Ok(result) => unit.job_went(&job, result, now),
             Err(fault) => {
                 unit.look_again();
                 unit.fault(job.step, &fault, now);
@@ -322,14 +316,21 @@ impl Unit {
         self.job.take_if(|job| job.id == id)
     }
 
+    fn was_fetched(&mut self, file: Installed, order: &Order, text: &Arc<str>, now: Duration) {
+        if file.hash != order.hash {
+            return self.fail(Step::Fetch, format!("the text of {} has another hash", order.hash), now);
+        }
+        self.text = Some((file, text.clone()));
+        self.succeed(Step::Fetch);
+    }
+
     /// A job of systemd or the store has ended as it should, or as systemd thinks it should.
-    fn job_went(&mut self, name: &UnitName, job: &Job, result: JobResult, now: Duration) {
+    fn job_went(&mut self, job: &Job, result: JobResult, now: Duration) {
         self.succeed(job.step);
         match job.step {
             Step::Install => {
-                let (_, text) = self.text.clone().expect("a text is kept while it is installed");
-                self.installed(Installed::read(name, &text));
-                self.text = None;
+                let (file, _) = self.text.take().expect("a text is kept while it is installed");
+                self.installed(file);
             }
             Step::Uninstall => self.uninstalled(),
             Step::Start => self.was_started(job, result, now),

@@ -18,8 +18,8 @@ pub struct Unit {
     pub order: Option<(Order, i64)>,
     /// There is an order that cannot be read.
     pub obscure: bool,
-    /// The text of an order, once it was fetched and until it is installed.
-    pub text: Option<(UnitHash, Arc<str>)>,
+    /// The text of an order and what it asks for, once it was fetched and until it is installed.
+    pub text: Option<(Installed, Arc<str>)>,
     /// What is in the units directory.
     pub file: Option<Installed>,
     /// systemd has not read its files since this one came, changed or went.
@@ -59,7 +59,7 @@ pub struct Unit {
     pub killed: Option<Duration>,
 }
 
-/// A file in the units directory.
+/// A file that is in the units directory, or shall be.
 #[derive(Debug)]
 pub struct Installed {
     /// Hash of its canonical text.
@@ -190,8 +190,19 @@ impl Unit {
 
     /// The text of its order.
     pub fn order_text(&self) -> Option<Arc<str>> {
+        self.fetched().map(|(_, text)| text.clone())
+    }
+
+    fn fetched(&self) -> Option<&(Installed, Arc<str>)> {
         let (order, _) = self.order.as_ref()?;
-        self.text.as_ref().filter(|(hash, _)| *hash == order.hash).map(|(_, text)| text.clone())
+        self.text.as_ref().filter(|(file, _)| file.hash == order.hash)
+    }
+
+    /// What holds when the machine is cut off: what the order's text says, for that is what the engine goes by, or else the file's,
+    /// until that text was fetched.
+    fn rules(&self) -> Option<&Requirements> {
+        let ordered = self.fetched().map(|(file, _)| file);
+        ordered.or(self.file.as_ref()).map(|file| &file.requirements)
     }
 
     /// A oneshot that has run by the present order, which the cluster does not know.
@@ -210,12 +221,12 @@ impl Unit {
 
     /// Whether it must not run once the lease may have ended.
     pub fn stops_when_cut_off(&self) -> bool {
-        self.file.as_ref().is_some_and(|file| file.requirements.partition == PartitionPolicy::Stop)
+        self.rules().is_some_and(|rules| rules.partition == PartitionPolicy::Stop)
     }
 
     /// How long it may take to stop once the lease may have ended.
     pub fn stop_grace(&self) -> Duration {
-        self.file.as_ref().map(|file| file.requirements.stop_grace).unwrap_or_default()
+        self.rules().map(|rules| rules.stop_grace).unwrap_or_default()
     }
 
     /// What is to be said of it.

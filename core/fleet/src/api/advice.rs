@@ -30,7 +30,7 @@ impl Api {
         let (unit, _) = self.known(name).await?;
         let _place = self.look_place()?;
         let view = self.registry.load().await?;
-        Ok(Response::ok(&engine::look(&view).explain(&unit)))
+        Ok(Response::ok(&engine::why(&view, &unit)))
     }
 
     pub(super) async fn post_plan(&self, request: &Request) -> Result<Response, ApiError> {

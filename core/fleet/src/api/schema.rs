@@ -34,6 +34,9 @@ pub struct UnitDocument {
     /// A oneshot that has run to its end, with these contents and as often as was asked for. (Not in fleet 1.0.)
     #[serde(skip_serializing_if = "is_default")]
     pub done: bool,
+    /// Why its text cannot be followed, so that it stays as it is. (Not in fleet 1.0.)
+    #[serde(skip_serializing_if = "is_default")]
+    pub error: String,
 }
 
 /// `null` is an empty value: clients in Go write a list without elements so.

@@ -412,6 +412,20 @@ fn why_tells_what_is_in_the_way() {
 }
 
 #[test]
+fn a_text_that_cannot_be_followed_is_told_of() {
+    let world = World::new(100);
+    world.arrive(HERE, None);
+    let text = "[Service]\nExecStart=/bin/sleep 1\n[X-Fleet]\nPartition=perhaps\n";
+    let (unit, file) = (UnitName::parse("a.service").unwrap(), UnitFile::parse(text).unwrap());
+    now(world.registry.put_job(&unit, file.hash(), text, Some(DesiredState::Launched))).unwrap();
+    for path in ["/units", "/units/a.service", "/units/a.service/why"] {
+        let (status, answer) = world.get(path);
+        assert!(status == 200 && answer.contains("line 4: [X-Fleet] Partition=perhaps"), "{path}: {answer}");
+    }
+    assert!(world.get("/units/a.service/why").1.contains(r#""standing":"unreadable""#));
+}
+
+#[test]
 fn a_plan_tells_and_changes_nothing() {
     let world = World::new(100);
     world.arrive(HERE, None);

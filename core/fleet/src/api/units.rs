@@ -159,8 +159,10 @@ pub(super) fn file(name: &UnitName, document: &UnitDocument) -> Result<Option<Un
 
 /// A unit as clients see it. What placement and states of a global unit are is in its unit states.
 pub(super) fn document(row: &UnitRow) -> UnitDocument {
+    // Whatever of it can be shown is shown, even if it cannot be followed.
     let file = UnitFile::parse(&row.text).unwrap_or_default();
-    let global = Requirements::read(&row.name, &file).is_ok_and(|requirements| requirements.global);
+    let read = Requirements::of_text(&row.name, &row.text);
+    let global = read.as_ref().is_ok_and(|(_, requirements)| requirements.global);
     let placed = row.job.target.as_ref().filter(|_| !global);
     UnitDocument {
         name: row.name.to_string(),
@@ -170,5 +172,6 @@ pub(super) fn document(row: &UnitRow) -> UnitDocument {
         machine_id: placed.map(|machine| machine.value.to_string()).unwrap_or_default(),
         run: row.job.run,
         done: row.job.is_done(),
+        error: read.err().unwrap_or_default(),
     }
 }

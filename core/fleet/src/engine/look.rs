@@ -6,8 +6,8 @@
 use super::locate::{Lost, Rules, Spot, locate};
 use crate::model::{Job, MachineId};
 use crate::registry::{JobRecord, Snapshot};
-use crate::schedule::{Place, Scheduler};
-use crate::unit::{PartitionPolicy, Requirements, UnitFile, UnitName};
+use crate::schedule::{Explanation, Place, Scheduler, Standing};
+use crate::unit::{PartitionPolicy, Requirements, UnitName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,9 +62,23 @@ fn lost(view: &Snapshot) -> Lost {
 /// The unit as the scheduler takes it; none if it is destroyed, or its text cannot be read.
 fn job(view: &Snapshot, unit: &UnitName, record: &JobRecord) -> Option<Job> {
     let hash = record.hash?;
-    let file = UnitFile::parse(&view.files.get(&hash)?.value).ok()?;
-    let requirements = Arc::new(Requirements::read(unit, &file).ok()?);
-    Some(Job { name: unit.clone(), file: Arc::new(file), hash, requirements, desired: record.desired })
+    let (file, requirements) = Requirements::of_text(unit, &view.files.get(&hash)?.value).ok()?;
+    let (file, requirements) = (Arc::new(file), Arc::new(requirements));
+    Some(Job { name: unit.clone(), file, hash, requirements, desired: record.desired })
+}
+
+/// Where a unit is and why. One whose text cannot be followed stays as it is, and the scheduler does not know it: that is said instead.
+pub fn why(view: &Snapshot, unit: &UnitName) -> Explanation {
+    let answer = look(view).explain(unit);
+    let Some(hash) = view.jobs.get(unit).and_then(|record| record.hash) else { return answer };
+    let trouble = match view.files.get(&hash) {
+        None => Some("the store has lost it".to_owned()),
+        Some(text) => Requirements::of_text(unit, &text.value).err(),
+    };
+    let Some(trouble) = trouble else { return answer };
+    let text =
+        format!("its text {hash} cannot be followed ({trouble}), so it stays as it is: submit it again");
+    Explanation { standing: Standing::Unreadable, text, ..answer }
 }
 
 fn rules(job: Option<&Job>) -> Rules {

@@ -24,7 +24,7 @@ mod writes;
 mod tests;
 
 pub use locate::STOP_SLACK;
-pub use look::look;
+pub use look::{look, why};
 
 use crate::model::MachineId;
 use crate::registry::Registry;

@@ -466,7 +466,6 @@ impl World {
 }
 
 fn read(unit: &UnitName, text: &str) -> Option<(Arc<UnitFile>, Arc<Requirements>)> {
-    let file = UnitFile::parse(text).ok()?;
-    let requirements = Requirements::read(unit, &file).ok()?;
+    let (file, requirements) = Requirements::of_text(unit, text).ok()?;
     Some((Arc::new(file), Arc::new(requirements)))
 }

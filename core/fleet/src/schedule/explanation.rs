@@ -18,6 +18,8 @@ pub const EXAMPLES: usize = 3;
 pub enum Standing {
     /// The cluster does not know it.
     Unknown,
+    /// Its text cannot be followed: it stays as it is.
+    Unreadable,
     /// It is wanted on no machine, and is on none.
     NotWanted,
     /// It is a oneshot that has run.

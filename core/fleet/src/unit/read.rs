@@ -83,6 +83,16 @@ impl Requirements {
         Ok(requirements)
     }
 
+    /// Reads a text as the store has it: the file, and what it asks for.
+    ///
+    /// # Errors
+    /// In words, for whoever wonders why nothing is done with the unit.
+    pub fn of_text(name: &UnitName, text: &str) -> Result<(UnitFile, Requirements), String> {
+        let file = UnitFile::parse(text).map_err(|error| error.to_string())?;
+        let requirements = Requirements::read(name, &file).map_err(|error| error.to_string())?;
+        Ok((file, requirements))
+    }
+
     /// What the scheduler and the rollout rely on.
     fn assert_sound(&self) {
         assert!(!self.global || self.machine_of.is_empty(), "a global unit follows nobody");

@@ -45,16 +45,15 @@ fn pair(seen: &Seen, first: (u16, &Run), second: (u16, &Run)) -> Checked {
     }
     let policy = weaker(before, after);
     let from = other.from.saturating_sub(SHORTLY);
+    // What systemd starts again was there before: then either machine may be the one that was in trouble.
+    let again = other.began == Began::Restart;
+    let in_trouble = |kinds: fn(MishapKind) -> bool| {
+        seen.was_wrong(here, from, other.from, kinds)
+            || (again && seen.was_wrong(there, from, other.from, kinds))
+    };
     let excused = match policy {
-        PartitionPolicy::Keep => {
-            seen.store_was_wrong(from, other.from) || seen.was_wrong(here, from, other.from, |_| true)
-        }
-        PartitionPolicy::Stop => {
-            // What systemd starts again was there before: then either agent may be the one that could not stop its own.
-            let again = other.began == Began::Restart;
-            seen.was_wrong(here, from, other.from, disables_agent)
-                || (again && seen.was_wrong(there, from, other.from, disables_agent))
-        }
+        PartitionPolicy::Keep => seen.store_was_wrong(from, other.from) || in_trouble(|_| true),
+        PartitionPolicy::Stop => in_trouble(disables_agent),
         PartitionPolicy::Hold => declared_gone(seen, here, other.from),
     };
     ensure(excused, NAME, "one-copy", || {

@@ -152,15 +152,34 @@ fn group_of<'a>(seen: &'a Seen, spec: &'a UnitSpec) -> Vec<&'a UnitSpec> {
 }
 
 fn takes(seen: &Seen, machine: u16, group: &[&UnitSpec]) -> bool {
+    let staying = staying_beside(seen, machine, group);
     group.iter().enumerate().all(|(index, spec)| {
         let amongst = group[index + 1..]
             .iter()
             .all(|other| !conflict(spec, other) && !replaces(spec, other) && !replaces(other, spec));
-        let beside = spec.beside.is_none_or(|other| {
-            seen.ordered(other).contains(&machine) || group.iter().any(|member| member.unit == other)
-        });
+        let beside = spec
+            .beside
+            .is_none_or(|other| staying.contains(&other) || group.iter().any(|member| member.unit == other));
         amongst && beside && takes_one(seen, machine, spec)
     })
+}
+
+/// The units ordered on a machine that would be left if a group came: without what it replaces, what must be beside that, and so
+/// on. A unit that leans on what falls when it comes cannot be placed there: it would have to leave at once.
+fn staying_beside(seen: &Seen, machine: u16, group: &[&UnitSpec]) -> Vec<u16> {
+    let wanted = |unit: u16| seen.wanted(unit).map(|(spec, _)| spec);
+    let mut staying = seen.ordered_on(machine).to_vec();
+    staying.retain(|unit| wanted(*unit).is_none_or(|there| !group.iter().any(|one| replaces(one, there))));
+    loop {
+        let before = staying.clone();
+        staying.retain(|unit| {
+            let beside = wanted(*unit).and_then(|spec| spec.beside);
+            beside.is_none_or(|other| before.contains(&other) || group.iter().any(|one| one.unit == other))
+        });
+        if staying == before {
+            return staying;
+        }
+    }
 }
 
 fn takes_one(seen: &Seen, machine: u16, spec: &UnitSpec) -> bool {

@@ -112,6 +112,11 @@ fn a_unit_left_out_is_found_unless_it_fits_nowhere() {
     assert_eq!(placement::check(&seen("deed put at=2000ms unit=1 beside=9\n")), Ok(()));
     let pair = "deed put at=2000ms unit=1 beside=2\ndeed put at=2000ms unit=2 beside=1\n";
     assert_eq!(broken(placement::check(&seen(pair))), "placed-if-possible");
+    let leans =
+        "deed put at=2000ms unit=1\ndeed put at=2000ms unit=2 beside=1\ndeed put at=2000ms unit=3 beside=2";
+    let placed = |text: &str| seen(text).order(1, 2).run(1, 2, 5, None).order(2, 2).run(2, 2, 5, None);
+    assert_eq!(broken(placement::check(&placed(&format!("{leans}\n")))), "placed-if-possible");
+    assert_eq!(placement::check(&placed(&format!("{leans} replaces=1\n"))), Ok(()));
     let rivals = "deed put at=2000ms unit=1 machine=2\ndeed put at=2000ms unit=2 zone=2 conflicts=1\n";
     assert_eq!(placement::check(&seen(rivals).order(1, 2).run(1, 2, 5, None)), Ok(()));
     let rivals = rivals.replace("zone=2", "zone=1");
@@ -201,6 +206,16 @@ fn a_cluster_at_rest_does_nothing() {
     let long_after = calm().run(1, 1, 5, Some((50, Ended::Asked)));
     assert_eq!(broken(quiet::check(&long_after)), "stopped-for-a-reason");
     assert_eq!(quiet::check(&long_after.trouble(1, MishapKind::Crash, 30, 31)), Ok(()));
+    let left_behind = || {
+        let seen = calm().run(1, 1, 5, Some((64, Ended::Asked)));
+        seen.trouble(2, MishapKind::Restart, 3, 20)
+    };
+    assert_eq!(broken(quiet::check(&left_behind())), "stopped-for-a-reason");
+    assert_eq!(quiet::check(&left_behind().trouble(2, MishapKind::PowerLoss, 10, 15)), Ok(()));
+    assert_eq!(
+        broken(quiet::check(&left_behind().trouble(3, MishapKind::PowerLoss, 10, 15))),
+        "stopped-for-a-reason"
+    );
     assert_eq!(broken(quiet::check(&calm().run(1, 1, 66, None))), "rest-starts-nothing");
     let mut writing = calm();
     writing.writes = vec![s(64), s(66)];

@@ -160,6 +160,21 @@ fn a_strict_unit_that_does_not_stop_is_killed_after_its_grace() {
 }
 
 #[test]
+fn what_holds_when_cut_off_is_what_the_orders_text_says() {
+    for (runs, ordered, killed) in [(SLEEP, STRICT, true), (STRICT, HELD, false)] {
+        let machine = Machine1::launched("a.service", runs);
+        machine.systemd.faults(|faults| faults.stubborn.extend(["a.service".to_owned()]));
+        machine.order("a.service", ordered, DesiredState::Launched, 0);
+        machine.wait(2);
+        machine.line.cut();
+        machine.wait(30);
+        let log = machine.systemd.log();
+        assert!(log.contains("stop a.service"), "the other text waits for it: {log}");
+        assert_eq!(log.contains("kill a.service"), killed, "{log}");
+    }
+}
+
+#[test]
 fn a_strict_unit_that_is_slow_to_start_is_stopped_too() {
     let machine = Machine1::new();
     machine.systemd.slow("a.service", MINUTE);
