@@ -190,3 +190,36 @@ fn a_hundred_machines_start_a_thousand_units_within_two_seconds() {
 fn a_thousand_machines_start_ten_thousand_units_within_two_seconds() {
     assert!(cold_start(1_000, 10_000) <= 2 * SECOND);
 }
+
+/// Machines that are up, and all units submitted at one moment: how long from the last acknowledgement to the last start.
+fn flood(machines: u16, count: u16) -> Duration {
+    let head = "plan seed=1 members=3 clients=1 calm=120000ms end=150000ms\n";
+    let text = format!("{head}fleet machines={machines}\n{}", units(count, 10_000, ""));
+    let plan = FleetPlan::parse(&text).unwrap();
+    let began = Instant::now();
+    let (submitted, took) = story(&plan, move |seen| {
+        let runs: Vec<&Run> = seen.runs.values().flatten().collect();
+        assert_eq!(runs.len(), usize::from(count), "each unit is started once");
+        let submitted = seen.done.iter().map(|done| done.returned).max().unwrap();
+        let last = runs.iter().map(|run| run.from).max().unwrap();
+        (submitted, last.saturating_sub(submitted))
+    });
+    println!(
+        "{machines} machines, {count} units: the last was submitted at {submitted:?}, and all were started {took:?} after; \
+         {:?} here",
+        began.elapsed()
+    );
+    took
+}
+
+#[test]
+fn a_hundred_machines_start_a_thousand_submitted_units_within_two_seconds() {
+    assert!(flood(100, 1_000) <= 2 * SECOND);
+}
+
+/// `cargo test -p sim-tests --test fleet_scenarios -- --ignored --nocapture`.
+#[test]
+#[ignore = "takes half a minute"]
+fn a_thousand_machines_start_ten_thousand_submitted_units_within_two_seconds() {
+    assert!(flood(1_000, 10_000) <= 2 * SECOND);
+}

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::local::{JournalRequest, Lines, LocalError, StatusText};
-use crate::model::{Report, SystemdState};
+use crate::model::{DesiredState, Report, SystemdState};
 use crate::registry::Presence;
 use crate::unit::{UnitFile, UnitHash, UnitName};
 use futures_util::FutureExt;
