@@ -25,7 +25,7 @@ fn snapshot(stage: &Stage, machine: usize) -> String {
     for argv in shown {
         let mut lines: Vec<String> = (stage.net.exec(machine, argv).unwrap_or_default().lines())
             // The number of a device that was made anew is another one, and counters count.
-            .map(|line| line.split_once(": flannel.1:").map_or(line, |(_, rest)| rest).trim_end().to_string())
+            .map(|line| line.split_once(": flannel.1").map_or(line, |(_, rest)| rest).trim_end().to_string())
             .collect();
         // Rules are in order, entries are not.
         if argv[0] != "nft" {
