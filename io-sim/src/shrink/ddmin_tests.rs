@@ -72,5 +72,5 @@ fn few_tests_are_needed_for_few_things() {
         fails(list, &[vec![77, 400]])
     });
     assert_eq!(least, [77, 400]);
-    assert!(tests < 100, "{tests} tests");
+    assert!(tests < 150, "{tests} tests");
 }

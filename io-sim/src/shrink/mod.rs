@@ -222,12 +222,17 @@ impl<J: Judge> Session<J> {
     /// Tries candidates, each with every seed of the dice; the first that fails is the new best.
     fn first(&mut self, candidates: &[Draft]) -> Option<usize> {
         let seed = self.best.plan_number("seed").unwrap_or(0);
-        let throws: Vec<Draft> =
-            candidates.iter().flat_map(|draft| (0..self.dice).map(|by| thrown(draft, seed, by))).collect();
+        let throws = candidates
+            .iter()
+            .enumerate()
+            .flat_map(|(at, draft)| (0..self.dice).map(move |by| (at, thrown(draft, seed, by))));
+        // The best itself would fail again and again, and nothing would come of it.
+        let (places, throws): (Vec<usize>, Vec<Draft>) =
+            throws.filter(|(_, draft)| *draft != self.best).unzip();
         let (found, moment) = self.judge.first(&throws)?;
         self.best = throws[found].clone();
         self.moment = moment;
-        Some(found / self.dice as usize)
+        Some(places[found])
     }
 
     /// Cuts what follows the failing moment, then tries earlier ends until none will do.

@@ -63,7 +63,8 @@ pub fn groups(draft: &Draft, role: Role) -> Vec<Vec<usize>> {
         groups.entry(format!("class {}", line.class())).or_default().push(place);
         let names: &[&str] = if role == Role::Fault { &["on"] } else { &["client", "key", "unit"] };
         for name in names {
-            let value = line.get(name).unwrap_or("");
+            let usual = (*name == "client").then_some("1");
+            let Some(value) = line.get(name).or(usual) else { continue };
             groups.entry(format!("{name} {value}")).or_default().push(place);
         }
     }
@@ -145,6 +146,10 @@ pub fn numbers(draft: &Draft) -> Vec<Draft> {
         candidates.push(draft.with(knobs, |line| line.fields.clear()));
     }
     for (place, line) in draft.0.iter().enumerate() {
+        // How many there are has a pass of its own: a count that is left out is not the smallest.
+        if line.role() == Role::Frame && line.head[0] != "knobs" {
+            continue;
+        }
         for (at, field) in line.fields.iter().enumerate() {
             let (name, value) = field.split_once('=').unwrap_or((field, ""));
             // The seed is no size, and times have passes of their own.

@@ -46,11 +46,7 @@ fn what_matters_remains_and_nothing_else() {
     let (best, finished) = shrunk(&Load::from_seed(Kind::Store, 7), &["fault wipe", "op 22 put"], u64::MAX);
     assert!(finished);
     assert_eq!(counts(&best), (1, 1), "{best}");
-    let text = best.to_string();
-    assert!(
-        text.starts_with("plan seed=7 calm=0ms end=0ms\nknobs\n") || best.plan_number("members") == Some(1),
-        "{text}"
-    );
+    assert_eq!(best.plan_number("members"), Some(1), "{best}");
 }
 
 #[test]
