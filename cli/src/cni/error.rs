@@ -55,7 +55,7 @@ impl CniError {
     }
 
     /// The same, of another kind.
-    pub fn as_kind(mut self, other: Kind) -> CniError {
+    pub fn with_kind(mut self, other: Kind) -> CniError {
         if let CniError::Own { kind, .. } = &mut self {
             *kind = other;
         }

@@ -111,7 +111,7 @@ fn delete(call: &Call, network: &Network) -> Result<(), CniError> {
 
 /// Ready for the next ADD when the subnet is known and the delegate is ready, too.
 fn status(call: &Call, network: Network) -> Result<(), CniError> {
-    let subnet = subnet::read(&network.subnet_file).map_err(|error| error.as_kind(Kind::NotAvailable))?;
+    let subnet = subnet::read(&network.subnet_file).map_err(|error| error.with_kind(Kind::NotAvailable))?;
     let config = delegate::configuration(network, &subnet)?;
     plugins::run(call, &config).map(drop)
 }
