@@ -2,10 +2,11 @@
 //!
 //! Verifies: whenever the onlooker looks (every [`OFTEN`], and never at a daemon that is held still or has just gone on), no two
 //! running daemons believe to hold one subnet while their devices carry it. Also notes every subnet that each machine held. Does not
-//! verify what happens between two looks, nor what devices do whose daemon has died: they stay, as flannel's do.
+//! verify what happens between two looks, what a machine does shortly after somebody took its lease away by hand (nothing warns it), nor what devices do whose daemon has died: they stay, as flannel's do.
 
 use crate::checkers::{Checked, Failure};
 use crate::flannel::machines::Machines;
+use crate::flannel::plan::MishapKind;
 use flannel::subnet::SubnetKey;
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,9 @@ use std::time::Duration;
 
 /// How often the onlooker looks.
 pub const OFTEN: Duration = Duration::from_millis(100);
+
+/// How long a lease that is deleted by hand may still be believed in: the deed is tried for a while, and kernels may be slow.
+const ROBBED: Duration = Duration::from_secs(12);
 
 /// What the onlooker has seen; clones share it.
 #[derive(Clone, Default)]
@@ -52,7 +56,7 @@ impl Onlooker {
             if held.last() != Some(&subnet) {
                 held.push(subnet);
             }
-            if !carries(machines, machine, &subnet) {
+            if was_robbed(machines, machine) || !carries(machines, machine, &subnet) {
                 continue;
             }
             if let Some(other) = holders.insert(subnet, machine) {
@@ -73,6 +77,17 @@ impl Onlooker {
     pub fn held(&self, machine: u16) -> Vec<SubnetKey> {
         self.seen().held.get(&machine).cloned().unwrap_or_default()
     }
+}
+
+/// Whether somebody has just taken the machine's lease away by hand: others may have the subnet before it can know.
+fn was_robbed(machines: &Machines, machine: u16) -> bool {
+    let now = machines.world().now();
+    let mut mishaps = machines.plan().mishaps.iter();
+    mishaps.any(|mishap| {
+        let at = Duration::from_millis(mishap.at_ms);
+        let by_hand = matches!(mishap.kind, MishapKind::Revoke | MishapKind::DeleteKey);
+        by_hand && mishap.machines.contains(&machine) && at <= now && now <= at + ROBBED
+    })
 }
 
 /// Whether a device of flannel's is up with an address of the subnet; without any device the belief alone counts.
