@@ -26,6 +26,7 @@ pub mod served;
 pub mod server;
 mod stopping;
 pub mod systemd;
+pub mod tls;
 pub mod tun;
 
 pub use server::serve;

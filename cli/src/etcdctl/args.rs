@@ -9,8 +9,11 @@ use crate::golang::{parse_bool, parse_duration, parse_int, parse_uint};
 use bytes::Bytes;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use io_real::client::Login;
+use io_real::tls::{TlsFiles, TlsFlags};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Global flags that take a value: name, default, help.
@@ -21,11 +24,11 @@ const GLOBAL_VALUES: [(&str, &str, &str); 13] = [
     ("command-timeout", "5s", "timeout for short running commands (excluding dial timeout)"),
     ("keepalive-time", "2s", "keepalive time for client connections"),
     ("keepalive-timeout", "6s", "keepalive timeout for client connections"),
-    ("user", "", "username[:password] for authentication (not offered yet)"),
-    ("password", "", "password for authentication (not offered yet)"),
-    ("cacert", "", "CA bundle that verifies secure servers (not offered yet)"),
-    ("cert", "", "TLS certificate of this client (not offered yet)"),
-    ("key", "", "TLS key of this client (not offered yet)"),
+    ("user", "", "username[:password] for authentication"),
+    ("password", "", "password for authentication"),
+    ("cacert", "", "CA bundle that verifies secure servers"),
+    ("cert", "", "TLS certificate of this client"),
+    ("key", "", "TLS key of this client"),
     ("discovery-srv", "", "domain to query for SRV records of endpoints (not offered yet)"),
     ("discovery-srv-name", "", "service name of that query (not offered yet)"),
 ];
@@ -35,7 +38,7 @@ const GLOBAL_SWITCHES: [(&str, &str, &str); 5] = [
     ("hex", "false", "print byte strings as hex encoded strings"),
     ("debug", "false", "print the settings before the command runs"),
     ("insecure-transport", "true", "disable transport security for client connections"),
-    ("insecure-skip-tls-verify", "false", "skip verification of server certificates (no effect without TLS)"),
+    ("insecure-skip-tls-verify", "false", "skip verification of server certificates"),
     ("insecure-discovery", "true", "accept insecure SRV records (no effect without discovery)"),
 ];
 
@@ -305,20 +308,6 @@ pub fn lease_id(text: &str, what: &str) -> Result<i64, Failure> {
 
 /// The settings that only a later version can honour: what is set among them, if anything.
 pub fn refuse_unoffered(line: &Line) -> Result<(), Failure> {
-    for name in ["cacert", "cert", "key"] {
-        if !line.text(name).is_empty() {
-            return Err(Failure::feature(format!(
-                "--{name} is set, but TLS is not offered yet: use http endpoints without it"
-            )));
-        }
-    }
-    for name in ["user", "password"] {
-        if !line.text(name).is_empty() {
-            return Err(Failure::feature(format!(
-                "--{name} is set, but authentication is not offered yet: leave it out"
-            )));
-        }
-    }
     for name in ["discovery-srv", "discovery-srv-name"] {
         if !line.text(name).is_empty() {
             return Err(Failure::feature(format!(
@@ -326,13 +315,40 @@ pub fn refuse_unoffered(line: &Line) -> Result<(), Failure> {
             )));
         }
     }
-    if !line.switch("insecure-transport")? {
-        return Err(Failure::feature(
-            "--insecure-transport=false is set, but TLS is not offered yet: leave it out",
-        ));
-    }
     Ok(())
 }
+
+/// Who the client says it is.
+pub fn login(line: &Line) -> Result<Option<Login>, Failure> {
+    let (user, password) = (line.text("user"), line.text("password"));
+    if user.is_empty() {
+        return Ok(None);
+    }
+    let (name, password) = match user.split_once(':') {
+        Some((name, written)) if password.is_empty() => (name, written),
+        _ if !password.is_empty() => (user, password),
+        _ => {
+            return Err(Failure::arguments(format!(
+                "--user={user} has no password: write --user={user}:PASSWORD, or add --password"
+            )));
+        }
+    };
+    Ok(Some(Login { name: name.to_string(), password: password.to_string() }))
+}
+
+/// The files that TLS wants.
+pub fn tls_files(line: &Line) -> Result<TlsFiles, Failure> {
+    let file = |name| Some(line.text(name)).filter(|path| !path.is_empty()).map(PathBuf::from);
+    Ok(TlsFiles {
+        authorities: file("cacert"),
+        certificate: file("cert"),
+        key: file("key"),
+        skip_verify: line.switch("insecure-skip-tls-verify")?,
+    })
+}
+
+/// What etcdctl calls them.
+pub const TLS_FLAGS: TlsFlags = TlsFlags { authorities: "--cacert", certificate: "--cert", key: "--key" };
 
 /// A variable of the environment that a flag on the command line shadows.
 pub fn shadowed(matches: &ArgMatches, is_set: impl Fn(&str) -> bool) -> Option<String> {
@@ -403,14 +419,27 @@ mod tests {
     }
 
     #[test]
+    fn a_user_comes_with_a_password() {
+        let login = |words: &[&'static str]| {
+            let words = ["etcdctl", "get", "k"].iter().chain(words).copied();
+            let matches = command().try_get_matches_from(words).unwrap();
+            login(&Line(matches.subcommand().unwrap().1))
+        };
+        let root = |password: &str| Ok(Some(Login { name: "root".into(), password: password.into() }));
+        assert_eq!(login(&[]), Ok(None));
+        assert_eq!(login(&["--user=root:a:b"]), root("a:b"));
+        assert_eq!(login(&["--user=root", "--password=x"]), root("x"));
+        assert!(login(&["--user=root"]).unwrap_err().message.contains("--password"));
+    }
+
+    #[test]
     fn what_is_not_offered_is_refused_only_when_it_is_set() {
         let check = |word: &'static str| {
             let matches = command().try_get_matches_from(["etcdctl", "get", "k", word]).unwrap();
             refuse_unoffered(&Line(matches.subcommand().unwrap().1))
         };
-        assert_eq!(check("--cert="), Ok(()));
-        assert_eq!(check("--insecure-transport"), Ok(()));
-        for word in ["--cert=x", "--user=root:x", "--discovery-srv=d", "--insecure-transport=false"] {
+        assert_eq!(check("--discovery-srv="), Ok(()));
+        for word in ["--discovery-srv=d", "--discovery-srv-name=n"] {
             let refused = check(word).expect_err(word);
             assert_eq!(refused.code, 4, "{word}");
             let flag = word.split('=').next().unwrap();

@@ -1,11 +1,12 @@
 //! What every command shares: the endpoints, the time limits, the format.
 
-use super::args::Line;
+use super::args::{Line, TLS_FLAGS};
 use super::failure::Failure;
 use super::print::{Format, Reply, render};
 use crate::golang::{format_duration, quote};
 use crate::output;
 use io_real::client::{Client, Options};
+use io_real::tls::client_config;
 use kernel::{Code, KvError};
 use std::time::{Duration, Instant};
 
@@ -35,8 +36,14 @@ impl Session {
             command_timeout: Some(command_timeout),
             keep_alive_time: line.duration("keepalive-time")?.max(Duration::from_secs(10)),
             keep_alive_timeout: line.duration("keepalive-timeout")?,
+            login: super::args::login(line)?,
             ..Options::default()
         };
+        let files = super::args::tls_files(line)?;
+        let mut options = options.secured(&files, TLS_FLAGS).map_err(Failure::error)?;
+        if !line.switch("insecure-transport")? && options.tls.is_none() {
+            options.tls = Some(client_config(&files, TLS_FLAGS).map_err(Failure::error)?);
+        }
         let session = Session {
             endpoints: line.endpoints(),
             format,

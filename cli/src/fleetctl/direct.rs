@@ -35,6 +35,8 @@ pub async fn transport(line: &Line<'_>) -> Result<Arc<dyn Transport>, Failure> {
         return Err(Failure::usage("--driver etcd does not go through --tunnel: use --driver API with it"));
     }
     let options = Options { command_timeout: Some(line.seconds("request-timeout")?), ..Options::default() };
+    let options =
+        options.secured(&super::session::files(line), super::session::FLAGS).map_err(Failure::usage)?;
     let servers = endpoints.split(',').map(|endpoint| endpoint.trim().to_string()).collect();
     let client = Client::connect(servers, options).await;
     let client = client.map_err(|error| Failure::usage(format!("--endpoint: {}", error.message)))?;

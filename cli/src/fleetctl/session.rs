@@ -6,6 +6,7 @@ use super::ssh::Ssh;
 use crate::output;
 use io_real::fleet_client::schema::{Machine, Unit};
 use io_real::fleet_client::{Endpoint, FleetClient, HttpTransport, Options, Place, TlsFiles};
+use io_real::tls::TlsFlags;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -136,10 +137,23 @@ async fn client(line: &Line<'_>, ssh: &Ssh) -> Result<FleetClient, Failure> {
     Ok(FleetClient::new(Arc::new(transport)))
 }
 
-fn tls_files(line: &Line, endpoint: &Endpoint) -> Result<TlsFiles, Failure> {
+/// What fleetctl calls the files.
+pub(super) const FLAGS: TlsFlags =
+    TlsFlags { authorities: "--ca-file", certificate: "--cert-file", key: "--key-file" };
+
+/// The files that TLS wants.
+pub(super) fn files(line: &Line) -> TlsFiles {
     let file = |name: &str| Some(line.text(name)).filter(|path| !path.is_empty()).map(PathBuf::from);
-    let files =
-        TlsFiles { authorities: file("ca-file"), certificate: file("cert-file"), key: file("key-file") };
+    TlsFiles {
+        authorities: file("ca-file"),
+        certificate: file("cert-file"),
+        key: file("key-file"),
+        skip_verify: false,
+    }
+}
+
+fn tls_files(line: &Line, endpoint: &Endpoint) -> Result<TlsFiles, Failure> {
+    let files = files(line);
     let encrypted = matches!(endpoint.place, Place::Tcp { tls: true, .. });
     if files != TlsFiles::default() && matches!(endpoint.place, Place::Tcp { .. }) && !encrypted {
         let text = format!(

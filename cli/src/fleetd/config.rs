@@ -7,7 +7,9 @@ use crate::golang::{parse_bool, parse_duration};
 use crate::log::{Format, Level, LogConfig};
 use fleet::model::Resources;
 use fleet::unit::amount;
+use io_real::client::Login;
 use io_real::fleet::TlsFiles;
+use io_real::tls::TlsFiles as StoreFiles;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,8 +21,12 @@ const TTL_MIN: Duration = Duration::from_secs(1);
 /// Everything that fleetd needs to start, but what the machine itself says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FleetdConfig {
-    /// The store's servers: `host:port` or `http://host:port`.
+    /// The store's servers: `host:port`, `http://host:port` or `https://host:port`.
     pub servers: Vec<String>,
+    /// TLS towards them.
+    pub tls: StoreFiles,
+    /// Who this fleetd is, to a store that asks.
+    pub login: Option<Login>,
     /// Longest wait for an answer of the store.
     pub request_timeout: Duration,
     /// Where the keys are.
@@ -79,7 +85,7 @@ pub struct ApiSettings {
 impl FleetdConfig {
     /// Checks the settings.
     pub fn new(settings: &Settings) -> Result<FleetdConfig, Refusal> {
-        refuse_not_yet(settings)?;
+        let (tls, login) = security(settings)?;
         let token_limit = number::<u16>(settings, "token_limit", "a number from 1 to 65535")?;
         if token_limit == 0 {
             return Err(wrong(settings, "token_limit", "a number from 1 to 65535"));
@@ -90,6 +96,8 @@ impl FleetdConfig {
         }
         Ok(FleetdConfig {
             servers: servers(settings)?,
+            tls,
+            login,
             request_timeout: seconds(settings, "etcd_request_timeout")?,
             prefix: prefix.into(),
             public_ip: public_ip(settings)?,
@@ -186,16 +194,24 @@ fn wrong(settings: &Settings, name: &str, expected: &str) -> Refusal {
     Refusal::start(format!("{name}={}: expected {expected}", settings.text(name)))
 }
 
-fn refuse_not_yet(settings: &Settings) -> Result<(), Refusal> {
-    for name in ["etcd_username", "etcd_password", "etcd_cafile", "etcd_keyfile", "etcd_certfile"] {
-        if !settings.text(name).is_empty() {
-            return Err(Refusal::start(format!(
-                "{name} is set, but users and TLS towards the store are not offered yet: leave it out, and keep the way to the \
-                 store private (a loopback address, or a network of its own)"
-            )));
+/// What the store wants to see of this client.
+fn security(settings: &Settings) -> Result<(StoreFiles, Option<Login>), Refusal> {
+    let file = |name| some(settings, name).map(PathBuf::from);
+    let files = StoreFiles {
+        authorities: file("etcd_cafile"),
+        certificate: file("etcd_certfile"),
+        key: file("etcd_keyfile"),
+        skip_verify: false,
+    };
+    let login = match (some(settings, "etcd_username"), some(settings, "etcd_password")) {
+        (None, None) => None,
+        (Some(name), Some(password)) => Some(Login { name, password }),
+        (Some(_), None) => return Err(wrong(settings, "etcd_password", "the password of etcd_username")),
+        (None, Some(_)) => {
+            return Err(wrong(settings, "etcd_username", "the user whose etcd_password is set"));
         }
-    }
-    Ok(())
+    };
+    Ok((files, login))
 }
 
 /// A list as fleet takes it: `a,b` or `["a","b"]`.
@@ -210,10 +226,6 @@ fn servers(settings: &Settings) -> Result<Vec<String>, Refusal> {
     let servers = list(settings.text("etcd_servers"));
     if servers.is_empty() {
         return Err(wrong(settings, "etcd_servers", "at least one server: http://127.0.0.1:2379"));
-    }
-    if servers.iter().any(|server| server.starts_with("https://")) {
-        let text = "http:// addresses: TLS towards the store is not offered yet";
-        return Err(wrong(settings, "etcd_servers", text));
     }
     Ok(servers)
 }

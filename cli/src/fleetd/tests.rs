@@ -87,8 +87,8 @@ fn contradictions_are_told_with_option_value_and_remedy() {
     for (args, words) in [
         (vec!["--agent_ttl=500ms"], ["agent_ttl=500ms", "at least 1s"]),
         (vec!["--agent_ttl=soon"], ["agent_ttl=soon", "3s"]),
-        (vec!["--etcd_servers=https://a:1"], ["etcd_servers=https://a:1", "http://"]),
-        (vec!["--etcd_username=root"], ["etcd_username", "leave it out"]),
+        (vec!["--etcd_servers="], ["etcd_servers=", "http://"]),
+        (vec!["--etcd_username=root"], ["etcd_password=", "etcd_username"]),
         (vec!["--public_ip=host"], ["public_ip=host", "IP address"]),
         (vec!["--token_limit=0"], ["token_limit=0", "1 to 65535"]),
         (vec!["--units_directory=run"], ["units_directory=run", "absolute"]),

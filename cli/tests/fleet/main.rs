@@ -3,6 +3,7 @@
 //! Needs root and the packages that `.ci/run` installs; without them each test says so and is skipped.
 
 mod everyday;
+mod idle;
 mod loss;
 mod stage;
 mod trouble;

@@ -9,6 +9,11 @@ use std::time::{Duration, Instant};
 /// How long anything may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(40);
 
+/// The program under test: `ORLOP_TEST_PROGRAM` names another build, for figures that only an optimised one has.
+pub fn program() -> String {
+    std::env::var("ORLOP_TEST_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_orlop").to_string())
+}
+
 /// Three machines that are one cluster.
 pub struct Stage {
     /// The machines.
@@ -44,7 +49,7 @@ impl Stage {
         }
         let services = [("store.service", STORE), ("fleetd.service", FLEETD)];
         let options = HostsOptions {
-            files: vec![(env!("CARGO_BIN_EXE_orlop").into(), "/opt/orlop".into())],
+            files: vec![(program().into(), "/opt/orlop".into())],
             services: services.map(|(name, text)| (name.to_string(), text.to_string())).to_vec(),
         };
         let stage = Stage { hosts: Hosts::up(3, &options).expect("three hosts") };

@@ -3,18 +3,20 @@
 use crate::stage::{Stage, sleeper};
 use std::process::Stdio;
 
-/// How many units are started.
-const UNITS: usize = 60;
+/// How many units are started; `ORLOP_FLEET_UNITS` asks for more.
+fn count() -> usize {
+    std::env::var("ORLOP_FLEET_UNITS").ok().and_then(|text| text.parse().ok()).unwrap_or(60)
+}
 
 fn converges(disturb: impl FnOnce(&Stage)) {
     let Some(stage) = Stage::up() else { return };
     let template = stage.file("many@.service", &sleeper("Placement=spread"));
     stage.fleetctl(&["submit", &template]);
-    let units: Vec<String> = (1..=UNITS).map(|number| format!("many@{number}.service")).collect();
+    let units: Vec<String> = (1..=count()).map(|number| format!("many@{number}.service")).collect();
     let mut start = stage.hosts.command(0, "/opt/orlop");
     start.args(["fleetctl", "start", "--no-block"]).args(&units).stdout(Stdio::null());
     let mut started = start.spawn().expect("fleetctl starts");
-    stage.wait("some units", || stage.rows(&["list-units", "--no-legend"]).len() > UNITS / 10);
+    stage.wait("some units", || stage.rows(&["list-units", "--no-legend"]).len() > count() / 10);
     disturb(&stage);
     // Whatever it could not say before the trouble, it says again.
     if !started.wait().expect("it ends").success() {
@@ -24,7 +26,7 @@ fn converges(disturb: impl FnOnce(&Stage)) {
     }
     stage.wait("every unit active", || {
         let rows = stage.rows(&["list-units", "--no-legend", "--fields=unit,active"]);
-        rows.len() == UNITS && rows.iter().all(|row| row[1] == "active")
+        rows.len() == count() && rows.iter().all(|row| row[1] == "active")
     });
     let running: usize = (0..3)
         .map(|host| {
@@ -32,7 +34,7 @@ fn converges(disturb: impl FnOnce(&Stage)) {
             stage.hosts.exec(host, &list).map_or(0, |text| text.lines().count())
         })
         .sum();
-    assert_eq!(running, UNITS, "each runs once");
+    assert_eq!(running, count(), "each runs once");
 }
 
 fn kill(stage: &Stage, service: &str) {

@@ -281,12 +281,17 @@ impl Node {
         for read in output.reads.drain(..) {
             self.reads.confirmed(read.context, read.index);
         }
-        self.apply(std::mem::take(&mut output.committed))?;
+        let replied = self.apply(std::mem::take(&mut output.committed))?;
+        if replied && self.persist.is_alone() {
+            // A lone member's answers leave before it cleans up after them.
+            yield_once().await;
+        }
         Ok(())
     }
 
-    fn apply(&mut self, committed: Vec<consensus::Entry>) -> Result<(), FatalError> {
+    fn apply(&mut self, committed: Vec<consensus::Entry>) -> Result<bool, FatalError> {
         let now = self.io.clock.now();
+        let mut replied = false;
         let last = committed.last().map(|entry| entry.index);
         let term = committed.last().map_or(0, |entry| entry.term);
         let mut begun = now;
@@ -298,6 +303,7 @@ impl Node {
                 self.hub.publish(outcome.revision, &outcome.events);
             }
             if let Some(pending) = outcome.own_request.and_then(|request| self.run.pending.remove(&request)) {
+                replied = true;
                 let _ = pending.reply.send(outcome.result);
             }
             let ended = self.io.clock.now();
@@ -309,7 +315,7 @@ impl Node {
         }
         self.give_up_lost_proposals(term);
         self.answer_reads(now);
-        Ok(())
+        Ok(replied)
     }
 
     /// Notices a change of role or leader; true when there was one.

@@ -95,6 +95,11 @@ impl Persist {
         self.alone && events <= SMALL_GROUP && self.is_idle()
     }
 
+    /// Whether this is the only member, whose loop writes small groups itself.
+    pub fn is_alone(&self) -> bool {
+        self.alone
+    }
+
     /// Whether nothing waits and nothing is under way.
     pub fn is_idle(&self) -> bool {
         self.under_way.is_none() && !self.chore && self.waiting.durable.number == 0 && self.refused.is_none()

@@ -1,25 +1,49 @@
 //! One connection to one endpoint: dialled when it is first needed, and again when it was lost.
 //!
 //! A call takes a [`Wire`], a cheap clone of the live connection; calls share it, HTTP/2 keeps them apart. Only one task
-//! dials at a time, the others wait for its result.
+//! dials at a time, the others wait for its result. Where there is a login, the first call on a connection is that one, and it
+//! is done again before the token can have grown too old; every other call carries the token.
 
-use crate::client::Options;
-use crate::grpc::status::root;
+use crate::client::calls::stub;
+use crate::client::{Login, Options};
+use crate::grpc::status::{into_error, root};
+use crate::grpc::stubs::auth_client::AuthClient;
+use crate::tls::{TlsFiles, TlsFlags, client_config};
 use http::Uri;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use kernel::{BoxFuture, Code, KvError};
-use std::sync::Mutex;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tonic::Status;
 use tonic::body::Body;
 
 /// Receive windows of a stream and of a connection, in bytes: large ranges and watches should not wait for the window.
 const STREAM_WINDOW_BYTES: u32 = 2 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 5 << 20;
+
+/// How long a token is used. etcd lets one die that was not used for five minutes.
+const TOKEN_AGE: Duration = Duration::from_secs(120);
+
+/// TLS for HTTP/2: as given, or with the authorities of the system.
+pub(super) fn tls(given: Option<&Arc<ClientConfig>>) -> Result<Arc<ClientConfig>, KvError> {
+    const FLAGS: TlsFlags = TlsFlags { authorities: "an authority", certificate: "certificate", key: "key" };
+    let config = match given {
+        Some(config) => config.clone(),
+        None => client_config(&TlsFiles::default(), FLAGS)
+            .map_err(|why| KvError::new(Code::InvalidArgument, why))?,
+    };
+    let mut config = ClientConfig::clone(&config);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Arc::new(config))
+}
 
 /// Where a server listens.
 #[derive(Clone, Debug)]
@@ -28,45 +52,63 @@ pub(super) struct Endpoint {
     pub address: String,
     /// The same as the origin of requests.
     pub origin: Uri,
+    /// Whether it wants TLS.
+    pub tls: bool,
 }
 
 impl Endpoint {
-    /// Reads "host:port" or "http://host:port".
-    pub fn parse(text: &str) -> Result<Endpoint, KvError> {
+    /// Reads "host:port", "http://host:port" or "https://host:port"; `tls` is for the first.
+    pub fn parse(text: &str, tls: bool) -> Result<Endpoint, KvError> {
         let wrong = |why: &str| KvError::new(Code::InvalidArgument, format!("endpoint {text:?}: {why}"));
-        if text.starts_with("https://") || text.starts_with("unixs:") {
-            return Err(wrong("TLS is not offered yet, give http://host:port"));
-        }
-        if text.starts_with("unix:") {
+        if text.starts_with("unix:") || text.starts_with("unixs:") {
             return Err(wrong("unix sockets are not offered, give host:port"));
         }
-        let address = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
-        let origin = Uri::builder().scheme("http").authority(address).path_and_query("/").build();
+        let (tls, address) = match text.split_once("://") {
+            Some(("https", address)) => (true, address),
+            Some(("http", address)) => (false, address),
+            _ => (tls, text),
+        };
+        let address = address.trim_end_matches('/');
+        let scheme = if tls { "https" } else { "http" };
+        let origin = Uri::builder().scheme(scheme).authority(address).path_and_query("/").build();
         let origin = origin.map_err(|_| wrong("not of the form host:port"))?;
         if origin.host().is_none_or(str::is_empty) || origin.port_u16().is_none() {
             return Err(wrong("not of the form host:port"));
         }
-        Ok(Endpoint { address: address.to_string(), origin })
+        Ok(Endpoint { address: address.to_string(), origin, tls })
     }
+}
+
+/// A connection that is there, and what its calls carry.
+#[derive(Clone)]
+struct Live {
+    sender: SendRequest<Body>,
+    /// The token, and when it was given.
+    token: Option<(http::HeaderValue, Instant)>,
 }
 
 /// A connection that is there or can be made.
 pub(super) struct Link {
     pub endpoint: Endpoint,
-    live: Mutex<Option<SendRequest<Body>>>,
+    live: Mutex<Option<Live>>,
     dialing: tokio::sync::Mutex<()>,
     dial_timeout: Duration,
+    tls: Option<Arc<ClientConfig>>,
+    login: Option<Login>,
     keep_alive_time: Duration,
     keep_alive_timeout: Duration,
 }
 
 impl Link {
     pub fn new(endpoint: Endpoint, options: &Options) -> Link {
+        let endpoint_tls = options.tls.clone().filter(|_| endpoint.tls);
         Link {
             endpoint,
             live: Mutex::new(None),
             dialing: tokio::sync::Mutex::new(()),
             dial_timeout: options.dial_timeout,
+            tls: endpoint_tls,
+            login: options.login.clone(),
             keep_alive_time: options.keep_alive_time,
             keep_alive_timeout: options.keep_alive_timeout,
         }
@@ -89,29 +131,64 @@ impl Link {
             Ok(Err(why)) => return Err(failed(why)),
             Err(_) => return Err(failed(format!("no answer within {:?}", self.dial_timeout))),
         };
-        *self.live.lock().expect("no holder panics") = Some(sender.clone());
-        Ok(self.over(sender))
+        let token = match &self.login {
+            Some(login) => Some((self.log_in(login, sender.clone()).await?, Instant::now())),
+            None => None,
+        };
+        let live = Live { sender, token };
+        *self.live.lock().expect("no holder panics") = Some(live.clone());
+        Ok(self.over(live))
+    }
+
+    /// Takes another connection, and logs in again, for the next call.
+    pub fn forget(&self) {
+        self.live.lock().expect("no holder panics").take();
     }
 
     fn live_wire(&self) -> Option<Wire> {
+        let fresh = |live: &&Live| live.token.as_ref().is_none_or(|(_, since)| since.elapsed() < TOKEN_AGE);
         let live = self.live.lock().expect("no holder panics");
-        live.as_ref().filter(|sender| !sender.is_closed()).map(|sender| self.over(sender.clone()))
+        live.as_ref()
+            .filter(|live| !live.sender.is_closed())
+            .filter(fresh)
+            .map(|live| self.over(live.clone()))
     }
 
-    fn over(&self, sender: SendRequest<Body>) -> Wire {
-        Wire { sender, origin: self.endpoint.origin.clone() }
+    fn over(&self, live: Live) -> Wire {
+        let token = live.token.map(|(token, _)| token);
+        Wire { sender: live.sender, origin: self.endpoint.origin.clone(), token }
+    }
+
+    async fn log_in(&self, login: &Login, sender: SendRequest<Body>) -> Result<http::HeaderValue, KvError> {
+        let wire = Wire { sender, origin: self.endpoint.origin.clone(), token: None };
+        let request =
+            wire::AuthenticateRequest { name: login.name.clone(), password: login.password.clone() };
+        let answer = stub!(AuthClient, wire).authenticate(request).await.map_err(into_error)?;
+        http::HeaderValue::from_str(&answer.into_inner().token)
+            .map_err(|_| KvError::new(Code::Internal, "the server gave a token that no header can carry"))
     }
 
     async fn dial(&self) -> Result<SendRequest<Body>, String> {
         let tcp = TcpStream::connect(&self.endpoint.address).await.map_err(|error| error.to_string())?;
         tcp.set_nodelay(true).map_err(|error| error.to_string())?;
+        let Some(config) = &self.tls else { return self.speak(tcp).await };
+        let host = self.endpoint.origin.host().unwrap_or_default().trim_matches(['[', ']']).to_string();
+        let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
+        let tls = TlsConnector::from(config.clone()).connect(name, tcp).await;
+        self.speak(tls.map_err(|error| format!("TLS: {error}"))?).await
+    }
+
+    async fn speak(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<SendRequest<Body>, String> {
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .keep_alive_interval(self.keep_alive_time)
             .keep_alive_timeout(self.keep_alive_timeout)
-            .handshake(TokioIo::new(tcp))
+            .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| root(&error).to_string())?;
         // It ends when the last sender is gone or the peer is lost; the calls on it learn of that by themselves.
@@ -128,6 +205,8 @@ pub(super) struct Wire {
     sender: SendRequest<Body>,
     /// Scheme and authority of requests.
     pub origin: Uri,
+    /// What each call says of who calls.
+    token: Option<http::HeaderValue>,
 }
 
 impl tower_service::Service<http::Request<Body>> for Wire {
@@ -139,7 +218,10 @@ impl tower_service::Service<http::Request<Body>> for Wire {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        if let Some(token) = &self.token {
+            request.headers_mut().insert("token", token.clone());
+        }
         let answer = self.sender.send_request(request);
         Box::pin(async move { answer.await.map_err(|error| Status::from_error(Box::new(error))) })
     }
@@ -152,20 +234,19 @@ mod tests {
     #[test]
     fn endpoints_are_read_as_operators_write_them() {
         for text in ["127.0.0.1:2379", "http://127.0.0.1:2379", "http://127.0.0.1:2379/"] {
-            let endpoint = Endpoint::parse(text).unwrap();
+            let endpoint = Endpoint::parse(text, false).unwrap();
             assert_eq!(endpoint.address, "127.0.0.1:2379", "{text}");
             assert_eq!(endpoint.origin.to_string(), "http://127.0.0.1:2379/", "{text}");
         }
-        assert_eq!(Endpoint::parse("[::1]:2379").unwrap().address, "[::1]:2379");
+        let tls = Endpoint::parse("https://etcd.example:2379", false).unwrap();
+        assert!(tls.tls && tls.origin.scheme_str() == Some("https"));
+        assert_eq!(Endpoint::parse("[::1]:2379", false).unwrap().address, "[::1]:2379");
     }
 
     #[test]
     fn a_wrong_endpoint_is_named_with_the_remedy() {
-        let tls = Endpoint::parse("https://etcd.example:2379").unwrap_err();
-        assert_eq!(tls.code, Code::InvalidArgument);
-        assert!(tls.message.contains("https://etcd.example:2379") && tls.message.contains("TLS"), "{tls}");
         for text in ["", "localhost", "http://", "unix:///run/x", ":2379", "a b:1", "h:99999"] {
-            assert_eq!(Endpoint::parse(text).unwrap_err().code, Code::InvalidArgument, "{text}");
+            assert_eq!(Endpoint::parse(text, false).unwrap_err().code, Code::InvalidArgument, "{text}");
         }
     }
 }

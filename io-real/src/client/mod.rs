@@ -13,12 +13,28 @@ mod streams;
 pub use streams::KeepAliveStream;
 
 use crate::grpc::status::into_error;
+use crate::tls::{TlsFiles, TlsFlags, client_config};
 use kernel::{Code, KvError};
 use link::{Endpoint, Link, Wire};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tonic::Status;
+
+/// Who a client says it is, to a server that asks.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The user.
+    pub name: String,
+    /// The password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:(not shown)", self.name)
+    }
+}
 
 /// How a client connects and how long it waits.
 #[derive(Clone, Debug)]
@@ -33,6 +49,11 @@ pub struct Options {
     pub keep_alive_time: Duration,
     /// Longest wait for the answer to a probe until the connection counts as lost.
     pub keep_alive_timeout: Duration,
+    /// TLS, for endpoints with `https://` and for those without a scheme; none means, for the first, the authorities of the system
+    /// and no certificate, and for the others no TLS.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// Who logs in on each connection.
+    pub login: Option<Login>,
 }
 
 impl Default for Options {
@@ -43,7 +64,22 @@ impl Default for Options {
             connections: 1,
             keep_alive_time: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(6),
+            tls: None,
+            login: None,
         }
+    }
+}
+
+impl Options {
+    /// With TLS from these files, if there is any; `flags` is what they are called where they are set.
+    ///
+    /// # Errors
+    /// A text that names the flag and the file.
+    pub fn secured(mut self, files: &TlsFiles, flags: TlsFlags) -> Result<Options, String> {
+        if *files != TlsFiles::default() {
+            self.tls = Some(client_config(files, flags)?);
+        }
+        Ok(self)
     }
 }
 
@@ -66,16 +102,21 @@ struct Slot {
 }
 
 impl Client {
-    /// A client of the servers at `endpoints` ("host:port" or "http://host:port"). Connections are made when they are first
-    /// needed; the only error here is an endpoint that cannot be understood.
-    pub async fn connect(endpoints: Vec<String>, options: Options) -> Result<Client, KvError> {
+    /// A client of the servers at `endpoints` ("host:port", "http://host:port" or "https://host:port"). Connections are made when
+    /// they are first needed; the only errors here are an endpoint that cannot be understood, and TLS without an authority.
+    pub async fn connect(endpoints: Vec<String>, mut options: Options) -> Result<Client, KvError> {
         if endpoints.is_empty() {
             return Err(KvError::new(
                 Code::InvalidArgument,
                 "no endpoint given: name at least one as host:port",
             ));
         }
-        let endpoints = endpoints.iter().map(|text| Endpoint::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        let tls = options.tls.is_some();
+        let endpoints =
+            endpoints.iter().map(|text| Endpoint::parse(text, tls)).collect::<Result<Vec<_>, _>>()?;
+        if endpoints.iter().any(|endpoint| endpoint.tls) {
+            options.tls = Some(link::tls(options.tls.as_ref())?);
+        }
         let slots = (0..options.connections.max(1)).map(|number| Slot {
             links: endpoints.iter().map(|endpoint| Link::new(endpoint.clone(), &options)).collect(),
             current: AtomicUsize::new(number % endpoints.len()),
@@ -115,7 +156,7 @@ impl Client {
         let slot = self.slot();
         let calling = async {
             let wire = slot.wire().await?;
-            send(wire).await.map(tonic::Response::into_inner).map_err(into_error)
+            send(wire).await.map(tonic::Response::into_inner).map_err(|status| slot.heard(into_error(status)))
         };
         self.limited(slot, calling).await
     }
@@ -132,10 +173,12 @@ impl Client {
                 match send(slot.wire().await?).await.map_err(into_error) {
                     Ok(response) => return Ok(response.into_inner()),
                     Err(error) if error.code == Code::Unavailable => slot.turn_away(),
+                    Err(error) if error.code == Code::Unauthenticated => drop(slot.heard(error)),
                     Err(error) => return Err(error),
                 }
             }
-            send(slot.wire().await?).await.map(tonic::Response::into_inner).map_err(into_error)
+            let wire = slot.wire().await?;
+            send(wire).await.map(tonic::Response::into_inner).map_err(|status| slot.heard(into_error(status)))
         };
         self.limited(slot, calling).await
     }
@@ -174,6 +217,14 @@ impl Slot {
             let _ = self.current.compare_exchange(current, next, Relaxed, Relaxed);
         }
         Err(KvError::new(Code::Unavailable, failures.join("; ")))
+    }
+
+    /// A server that knows our token no more gets another login with the next call.
+    fn heard(&self, error: KvError) -> KvError {
+        if error.code == Code::Unauthenticated {
+            self.links.iter().for_each(Link::forget);
+        }
+        error
     }
 
     /// Tries the next endpoint first from now on.

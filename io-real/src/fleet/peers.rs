@@ -35,7 +35,7 @@ impl HttpPeers {
         HttpTransport::new(Options {
             endpoint: Endpoint::parse(api).map_err(wrong)?,
             through: None,
-            tls: TlsFiles { authorities: self.authority.clone(), certificate, key },
+            tls: TlsFiles { authorities: self.authority.clone(), certificate, key, skip_verify: false },
             token: self.tokens.as_ref().map(Tokens::own),
             dial_timeout: DIAL_TIMEOUT,
             answer_timeout: ANSWER_TIMEOUT,

@@ -259,6 +259,7 @@ async fn tls_lets_in_who_has_a_certificate() {
             authorities: Some(folder.path().join("ca.pem")),
             certificate: path("client.pem"),
             key: path("client.key"),
+            skip_verify: false,
         };
         let transport = HttpTransport::new(ClientOptions {
             endpoint: Endpoint::parse(&format!("https://localhost:{port}")).unwrap(),

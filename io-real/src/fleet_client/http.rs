@@ -5,8 +5,8 @@
 //! and the call goes out on a new one; a call that may have been sent is never repeated here.
 
 use super::endpoint::{Endpoint, Place};
-use super::tls::{self, TlsFiles};
 use super::{Answer, Chunks, ClientError, Request, Transport};
+use crate::tls::{self, TlsFiles, TlsFlags};
 use bytes::Bytes;
 use http::header;
 use http_body_util::{BodyExt, Full};
@@ -23,6 +23,9 @@ use tokio::net::{TcpStream, UnixStream};
 
 /// Free connections that are kept.
 const MAX_IDLE: usize = 4;
+
+/// What fleetctl calls the files.
+const FLAGS: TlsFlags = TlsFlags { authorities: "--ca-file", certificate: "--cert-file", key: "--key-file" };
 
 /// What may carry HTTP.
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -56,7 +59,10 @@ impl HttpTransport {
     /// Checks the settings; the first call dials.
     pub fn new(options: Options) -> Result<HttpTransport, ClientError> {
         let encrypted = matches!(options.endpoint.place, Place::Tcp { tls: true, .. });
-        let tls = encrypted.then(|| tls::config(&options.tls)).transpose()?;
+        let tls = encrypted
+            .then(|| tls::client_config(&options.tls, FLAGS))
+            .transpose()
+            .map_err(ClientError::Settings)?;
         if let Some(token) = &options.token
             && header::HeaderValue::from_str(token).is_err()
         {

@@ -9,12 +9,11 @@ mod calls;
 mod endpoint;
 mod http;
 pub mod schema;
-mod tls;
 
+pub use crate::tls::TlsFiles;
 pub use calls::{FleetClient, escape};
 pub use endpoint::{Endpoint, Place};
 pub use http::{HttpTransport, Options};
-pub use tls::TlsFiles;
 
 use bytes::Bytes;
 use kernel::BoxFuture;
