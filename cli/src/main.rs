@@ -22,6 +22,7 @@ mod lock;
 mod log;
 mod node;
 mod output;
+mod security;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;

@@ -34,7 +34,11 @@ impl Secure {
         let server = Command::new(etcd)
             .current_dir(folder.path())
             .args(["--data-dir=data", "--cert-file=server.pem", "--key-file=server.key"])
-            .args(["--trusted-ca-file=ca.pem", "--client-cert-auth", "--listen-peer-urls=http://127.0.0.1:29380"])
+            .args([
+                "--trusted-ca-file=ca.pem",
+                "--client-cert-auth",
+                "--listen-peer-urls=http://127.0.0.1:29380",
+            ])
             .args(["--listen-client-urls=https://127.0.0.1:29379", "--advertise-client-urls", &url])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -75,7 +79,8 @@ impl Secure {
 /// An authority, and a certificate of it for the server and for the client.
 fn certificates(folder: &Path) {
     let openssl = |args: &str| {
-        let done = Command::new("openssl").args(args.split(' ')).current_dir(folder).output().expect("openssl");
+        let done =
+            Command::new("openssl").args(args.split(' ')).current_dir(folder).output().expect("openssl");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     };
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
@@ -110,7 +115,11 @@ fn a_store_with_tls_and_users_is_read_and_written() {
     let nobody = secure.ours(&files, &["get", "a"]);
     assert!(!nobody.status.success() && text(&nobody).contains("user name is empty"), "{}", text(&nobody));
     let wrong = secure.ours(&user("--user=root:wrong"), &["get", "a"]);
-    assert!(!wrong.status.success() && text(&wrong).contains("invalid user ID or password"), "{}", text(&wrong));
+    assert!(
+        !wrong.status.success() && text(&wrong).contains("invalid user ID or password"),
+        "{}",
+        text(&wrong)
+    );
 
     // Whom the client does not know, it does not talk to, unless it is told to.
     let quick = ["--command-timeout=2s", "--cert=client.pem", "--key=client.key", "--user=root:secret"];

@@ -5,8 +5,10 @@ use super::options::Settings;
 use crate::etcd::Refusal;
 use crate::golang::parse_bool;
 use crate::log::{Format, Level, LogConfig};
+use crate::security::{Names, Security};
 use flannel::agent::FlannelConfig;
 use flannel::interface::Asked;
+use io_real::tls::TlsFlags;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,8 +19,10 @@ const MARGIN_MINUTES: std::ops::RangeInclusive<u64> = 1..=1439;
 /// Everything that flanneld needs to start, but what the machine itself says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlanneldConfig {
-    /// The store's servers: `host:port` or `http://host:port`.
+    /// The store's servers: `host:port`, `http://host:port` or `https://host:port`.
     pub servers: Vec<String>,
+    /// How this flanneld shows itself to them.
+    pub security: Security,
     /// Where the keys are, without a slash at the end.
     pub prefix: String,
     /// Which interface packets between machines use.
@@ -61,9 +65,9 @@ pub struct InterfaceSettings {
 impl FlanneldConfig {
     /// Checks the settings.
     pub fn new(settings: &Settings) -> Result<FlanneldConfig, Refusal> {
-        refuse_not_yet(settings)?;
         Ok(FlanneldConfig {
             servers: servers(settings)?,
+            security: security(settings)?,
             prefix: prefix(settings)?,
             interface: InterfaceSettings {
                 names: settings.list("iface"),
@@ -110,17 +114,14 @@ fn wrong(settings: &Settings, name: &str, expected: &str) -> Refusal {
     Refusal::start(format!("--{name}={}: expected {expected}", settings.text(name)))
 }
 
-/// A name without a password is no secret kept: nothing of that kind is sent in the clear, so nothing of it is taken.
-fn refuse_not_yet(settings: &Settings) -> Result<(), Refusal> {
-    for name in ["etcd-username", "etcd-password", "etcd-cafile", "etcd-keyfile", "etcd-certfile"] {
-        if !settings.text(name).is_empty() {
-            return Err(Refusal::start(format!(
-                "--{name} is set, but users and TLS towards the store are not offered yet: leave it out, and keep the way to \
-                 the store private (a loopback address, or a network of its own)"
-            )));
-        }
-    }
-    Ok(())
+fn security(settings: &Settings) -> Result<Security, Refusal> {
+    let names = Names {
+        files: TlsFlags { authorities: "etcd-cafile", certificate: "etcd-certfile", key: "etcd-keyfile" },
+        username: "etcd-username",
+        password: "etcd-password",
+    };
+    let some = |name: &str| Some(settings.text(name)).filter(|text| !text.is_empty()).map(str::to_string);
+    Security::read(names, some).map_err(|why| Refusal::start(format!("--{why}")))
 }
 
 fn servers(settings: &Settings) -> Result<Vec<String>, Refusal> {
@@ -128,10 +129,6 @@ fn servers(settings: &Settings) -> Result<Vec<String>, Refusal> {
     let servers: Vec<String> = parts.filter(|part| !part.is_empty()).collect();
     if servers.is_empty() {
         return Err(wrong(settings, "etcd-endpoints", "at least one server: http://127.0.0.1:2379"));
-    }
-    if servers.iter().any(|server| server.starts_with("https://")) {
-        let text = "http:// addresses: TLS towards the store is not offered yet";
-        return Err(wrong(settings, "etcd-endpoints", text));
     }
     Ok(servers)
 }

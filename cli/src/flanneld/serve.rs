@@ -70,7 +70,9 @@ async fn serve(config: &FlanneldConfig, settings: &Value, log: &Log) -> Result<(
 
 /// The way to the store.
 async fn store(config: &FlanneldConfig) -> Result<Arc<dyn Kv>, Refusal> {
-    let client = Client::connect(config.servers.clone(), client::Options::default())
+    let options = config.security.apply(client::Options::default());
+    let options = options.map_err(|why| Refusal::start(format!("--{why}")))?;
+    let client = Client::connect(config.servers.clone(), options)
         .await
         .map_err(|error| Refusal::start(format!("--etcd-endpoints={}: {error}", config.servers.join(","))))?;
     Ok(Arc::new(client))

@@ -74,8 +74,8 @@ fn a_wrong_flag_is_told_by_its_name_and_value() {
     let cases: [(&[&str], &str); 13] = [
         (&["--kube-subnet-mgr"], "--kube-subnet-mgr=true"),
         (&["--net-config-path=/x"], "--net-config-path=/x"),
-        (&["--etcd-cafile=/x"], "--etcd-cafile"),
-        (&["--etcd-endpoints=https://a:1"], "TLS"),
+        (&["--etcd-username=x"], "--etcd-username=x"),
+        (&["--etcd-password=x"], "--etcd-password"),
         (&["--etcd-endpoints="], "at least one server"),
         (&["--etcd-prefix=x"], "--etcd-prefix=x"),
         (&["--subnet-lease-renew-margin=1440"], "--subnet-lease-renew-margin=1440"),

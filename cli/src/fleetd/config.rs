@@ -5,11 +5,11 @@ use super::options::Settings;
 use crate::etcd::Refusal;
 use crate::golang::{parse_bool, parse_duration};
 use crate::log::{Format, Level, LogConfig};
+use crate::security::{Names, Security};
 use fleet::model::Resources;
 use fleet::unit::amount;
-use io_real::client::Login;
 use io_real::fleet::TlsFiles;
-use io_real::tls::TlsFiles as StoreFiles;
+use io_real::tls::TlsFlags;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,10 +23,8 @@ const TTL_MIN: Duration = Duration::from_secs(1);
 pub struct FleetdConfig {
     /// The store's servers: `host:port`, `http://host:port` or `https://host:port`.
     pub servers: Vec<String>,
-    /// TLS towards them.
-    pub tls: StoreFiles,
-    /// Who this fleetd is, to a store that asks.
-    pub login: Option<Login>,
+    /// How this fleetd shows itself to them.
+    pub security: Security,
     /// Longest wait for an answer of the store.
     pub request_timeout: Duration,
     /// Where the keys are.
@@ -85,7 +83,6 @@ pub struct ApiSettings {
 impl FleetdConfig {
     /// Checks the settings.
     pub fn new(settings: &Settings) -> Result<FleetdConfig, Refusal> {
-        let (tls, login) = security(settings)?;
         let token_limit = number::<u16>(settings, "token_limit", "a number from 1 to 65535")?;
         if token_limit == 0 {
             return Err(wrong(settings, "token_limit", "a number from 1 to 65535"));
@@ -96,8 +93,7 @@ impl FleetdConfig {
         }
         Ok(FleetdConfig {
             servers: servers(settings)?,
-            tls,
-            login,
+            security: security(settings)?,
             request_timeout: seconds(settings, "etcd_request_timeout")?,
             prefix: prefix.into(),
             public_ip: public_ip(settings)?,
@@ -194,24 +190,13 @@ fn wrong(settings: &Settings, name: &str, expected: &str) -> Refusal {
     Refusal::start(format!("{name}={}: expected {expected}", settings.text(name)))
 }
 
-/// What the store wants to see of this client.
-fn security(settings: &Settings) -> Result<(StoreFiles, Option<Login>), Refusal> {
-    let file = |name| some(settings, name).map(PathBuf::from);
-    let files = StoreFiles {
-        authorities: file("etcd_cafile"),
-        certificate: file("etcd_certfile"),
-        key: file("etcd_keyfile"),
-        skip_verify: false,
+fn security(settings: &Settings) -> Result<Security, Refusal> {
+    let names = Names {
+        files: TlsFlags { authorities: "etcd_cafile", certificate: "etcd_certfile", key: "etcd_keyfile" },
+        username: "etcd_username",
+        password: "etcd_password",
     };
-    let login = match (some(settings, "etcd_username"), some(settings, "etcd_password")) {
-        (None, None) => None,
-        (Some(name), Some(password)) => Some(Login { name, password }),
-        (Some(_), None) => return Err(wrong(settings, "etcd_password", "the password of etcd_username")),
-        (None, Some(_)) => {
-            return Err(wrong(settings, "etcd_username", "the user whose etcd_password is set"));
-        }
-    };
-    Ok((files, login))
+    Security::read(names, |name| some(settings, name)).map_err(Refusal::start)
 }
 
 /// A list as fleet takes it: `a,b` or `["a","b"]`.

@@ -16,7 +16,6 @@ use crate::output::print_line;
 use io_real::client::{self, Client};
 use io_real::fleet::figures::Figures;
 use io_real::fleet::{EdgeError, Listener, Options, TlsServer, Tokens, serve};
-use io_real::tls::TlsFlags;
 use kernel::Kv;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -218,11 +217,9 @@ async fn ways(config: &FleetdConfig) -> Result<Ways, Refusal> {
     let options = client::Options {
         dial_timeout: config.request_timeout,
         command_timeout: Some(config.request_timeout),
-        login: config.login.clone(),
         ..client::Options::default()
     };
-    let flags = TlsFlags { authorities: "etcd_cafile", certificate: "etcd_certfile", key: "etcd_keyfile" };
-    let options = options.secured(&config.tls, flags).map_err(Refusal::start)?;
+    let options = config.security.apply(options).map_err(Refusal::start)?;
     let client = Client::connect(config.servers.clone(), options)
         .await
         .map_err(|error| Refusal::start(format!("etcd_servers={}: {error}", config.servers.join(","))))?;

@@ -88,7 +88,7 @@ fn contradictions_are_told_with_option_value_and_remedy() {
         (vec!["--agent_ttl=500ms"], ["agent_ttl=500ms", "at least 1s"]),
         (vec!["--agent_ttl=soon"], ["agent_ttl=soon", "3s"]),
         (vec!["--etcd_servers="], ["etcd_servers=", "http://"]),
-        (vec!["--etcd_username=root"], ["etcd_password=", "etcd_username"]),
+        (vec!["--etcd_username=root"], ["etcd_password", "etcd_username=root"]),
         (vec!["--public_ip=host"], ["public_ip=host", "IP address"]),
         (vec!["--token_limit=0"], ["token_limit=0", "1 to 65535"]),
         (vec!["--units_directory=run"], ["units_directory=run", "absolute"]),
