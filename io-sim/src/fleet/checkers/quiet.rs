@@ -53,7 +53,15 @@ fn needed(seen: &Seen, machine: u16, run: &Run) -> Checked {
 /// and one that takes another's place there sets others in motion, on any machine. Each new leader of the store begins the
 /// lease anew.
 fn presence_ended(seen: &Seen, from: Duration, until: Duration) -> bool {
-    let restarts = seen.troubles.iter().filter(|trouble| trouble.kind == MishapKind::Restart);
+    let restarts = seen.troubles.iter().filter(|trouble| match trouble.kind {
+        MishapKind::Restart => true,
+        // A fleetd that cannot ask systemd whether the machine goes down leaves its presence behind.
+        MishapKind::Reboot => {
+            let asks = trouble.from + LEAVING;
+            seen.was_wrong(trouble.machine, trouble.from, asks, |kind| kind == MishapKind::Bus)
+        }
+        _ => false,
+    });
     restarts.into_iter().any(|restart| {
         let back = restart.until.unwrap_or(seen.end) + SHORTLY;
         let off = |kind| matches!(kind, MishapKind::PowerLoss | MishapKind::Reboot);
