@@ -51,8 +51,8 @@ fn the_thirty_second_waits_for_what_becomes_free() {
     let served_now = served(&stage);
     assert_eq!((served_now.len(), leases(&stage).len()), (COUNT - 1, COUNT - 1));
     let waiting = (0..COUNT).find(|machine| !served_now.contains(machine)).expect("one is left");
-    println!("it says: {}", stage.log(waiting));
-    assert!(stage.log(waiting).contains("free"), "{}", stage.log(waiting));
+    // It may be in the pause after a race that it has lost.
+    stage.until("the one that waits says so", || stage.log(waiting).contains("free"));
 
     // A machine goes for good: its daemon ends, its lease is deleted, and the one that waits takes it.
     let leaving = *served_now.iter().find(|machine| **machine != 0).expect("one that is not the store's");

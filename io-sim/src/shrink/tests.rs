@@ -61,7 +61,7 @@ fn a_plan_of_a_fleet_is_shrunk_by_the_same_passes() {
 fn one_that_is_over_keeps_the_best_so_far() {
     let load = Load::from_seed(Kind::Store, 7);
     let all = counts(&Draft::new(&load.to_string()));
-    let (best, finished) = shrunk(&load, &["fault wipe", "op 22 put"], 60);
+    let (best, finished) = shrunk(&load, &["fault wipe", "op 22 put"], 6);
     assert!(!finished);
     let left = counts(&best);
     assert!(left < all && left.0 >= 1 && left.1 >= 1, "{left:?} of {all:?}");

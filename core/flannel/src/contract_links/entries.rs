@@ -48,14 +48,15 @@ pub async fn blackhole(stage: Stage) {
     let drop = Route { destination: net("10.201.0.0/16"), way: Way::Blackhole, protocol: 3 };
     stage.done(&[Operation::PutRoute(drop.clone())]).await;
     assert_eq!(stage.tables().await.routes, [drop.clone()].into());
-    // In place of a way out, and the other way round.
+    // Beside a way out, which comes first: each goes without the other.
     stage.done(&[Operation::AddLink(stage.device())]).await;
     let out = Route { destination: drop.destination, ..route("10.201.0.0/16", "10.201.2.0") };
     stage.done(&[Operation::PutRoute(out.clone())]).await;
-    assert_eq!(stage.tables().await.routes, [out].into());
-    stage.done(&[Operation::PutRoute(drop.clone())]).await;
+    assert_eq!(stage.tables().await.routes, [out.clone(), drop.clone()].into());
+    stage.done(&[Operation::DeleteRoute(out.clone())]).await;
     assert_eq!(stage.tables().await.routes, [drop.clone()].into());
-    stage.done(&[Operation::DeleteRoute(drop)]).await;
+    stage.done(&[Operation::PutRoute(out.clone()), Operation::DeleteRoute(drop)]).await;
+    assert_eq!(stage.tables().await.routes, [out].into());
     stage.clear().await;
 }
 
