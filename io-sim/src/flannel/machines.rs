@@ -57,7 +57,7 @@ impl Machines {
         let world = store.world();
         let mut links = Vec::new();
         let hosts = plan.all_machines().map(|machine| {
-            let node = world.add_node(&format!("m{machine}"));
+            let node = world.add_node(&format!("f{machine}"));
             let kernel = SimLinks::new(world, node, underlay_address(machine));
             let local = SimLocal::new(world, &kernel);
             links.push(kernel);
