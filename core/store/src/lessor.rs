@@ -44,19 +44,15 @@ impl Lessor {
         Lessor { leads: false, leases: BTreeMap::new(), queue: BTreeSet::new(), planted }
     }
 
-    /// This member leads now. `leases` are all that its state holds, as (id, TTL in seconds); `extension` is the election
-    /// timeout. Entries that it has yet to apply bring the rest.
-    pub fn promote(
-        &mut self,
-        now: Duration,
-        leases: impl IntoIterator<Item = (i64, i64)>,
-        extension: Duration,
-    ) {
+    /// This member leads now. `leases` are all that its state holds, as (id, TTL in seconds). Entries that it has yet to apply
+    /// bring the rest. Whatever the last leader has promised was renewed before this one was elected, so a whole TTL from
+    /// now is enough; etcd adds an election timeout, which would keep the leases of the dead a second longer.
+    pub fn promote(&mut self, now: Duration, leases: impl IntoIterator<Item = (i64, i64)>) {
         self.leads = true;
         self.leases.clear();
         self.queue.clear();
         for (id, ttl) in leases {
-            self.set(id, ttl, now + extension + seconds(ttl));
+            self.set(id, ttl, now + seconds(ttl));
         }
     }
 

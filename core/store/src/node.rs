@@ -329,7 +329,7 @@ impl Node {
         let now = self.io.clock.now();
         if status.role == Role::Leader {
             self.applier.observe(Observation::BecameLeader { term: status.term });
-            self.leases.lessor.promote(now, self.store.leases(), self.config.election_timeout());
+            self.leases.lessor.promote(now, self.store.leases());
         } else if known.is_some_and(|(role, _)| role == Role::Leader) {
             self.leases.lessor.demote();
         }

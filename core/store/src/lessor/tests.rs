@@ -3,8 +3,6 @@
 use super::*;
 use quickcheck::{Arbitrary, Gen, quickcheck};
 
-const EXTENSION: Duration = Duration::from_secs(1);
-
 #[derive(Clone, Debug)]
 enum Step {
     Wait(u16),
@@ -75,11 +73,10 @@ impl Model {
                 }
             }
             Step::Promote => {
-                lessor.promote(now, self.state.clone(), EXTENSION);
+                lessor.promote(now, self.state.clone());
                 self.leads = true;
                 self.offered.clear();
-                self.promised =
-                    self.state.iter().map(|(id, ttl)| (*id, now + EXTENSION + seconds(*ttl))).collect();
+                self.promised = self.state.iter().map(|(id, ttl)| (*id, now + seconds(*ttl))).collect();
             }
             Step::Demote => {
                 lessor.demote();
@@ -154,21 +151,21 @@ fn a_follower_expires_nothing() {
 }
 
 #[test]
-fn a_new_leader_restarts_every_lease_and_adds_its_election() {
+fn a_new_leader_restarts_every_lease() {
     let mut lessor = Lessor::new(Planted::none());
     let now = Duration::from_secs(50);
-    lessor.promote(now, [(1, 5), (2, 3)], EXTENSION);
-    assert_eq!(lessor.next_deadline(), Some(Duration::from_secs(54)));
-    assert_eq!(lessor.remaining(1, now), Some(Duration::from_secs(6)));
+    lessor.promote(now, [(1, 5), (2, 3)]);
+    assert_eq!(lessor.next_deadline(), Some(Duration::from_secs(53)));
+    assert_eq!(lessor.remaining(1, now), Some(Duration::from_secs(5)));
     assert_eq!(lessor.renewed(1, now), Some(5));
-    assert_eq!(lessor.remaining(1, now), Some(Duration::from_secs(6)), "a renewal never shortens");
-    assert_eq!(lessor.expired(Duration::from_secs(56), 10), [2, 1]);
+    assert_eq!(lessor.remaining(1, now), Some(Duration::from_secs(5)));
+    assert_eq!(lessor.expired(Duration::from_secs(55), 10), [2, 1]);
 }
 
 #[test]
 fn a_lease_past_its_deadline_is_not_renewed_and_is_offered_again() {
     let mut lessor = Lessor::new(Planted::none());
-    lessor.promote(Duration::ZERO, [], EXTENSION);
+    lessor.promote(Duration::ZERO, []);
     lessor.granted(1, 2, Duration::ZERO);
     let at = Duration::from_secs(2);
     assert_eq!(lessor.renewed(1, at), None);
