@@ -67,8 +67,20 @@ fn mishaps(draw: &mut Stream, machines: u16) -> Vec<Mishap> {
             mishaps.push(Mishap { at_ms, for_ms, site, kind });
         }
     }
+    mishaps.extend(company(&mishaps, draw));
     mishaps.sort_by_key(|mishap| mishap.at_ms);
     mishaps
+}
+
+/// What happens behind the back of an agent whose bus is away: without it, nothing would be missed in that time.
+fn company(mishaps: &[Mishap], draw: &mut Stream) -> Vec<Mishap> {
+    let away = mishaps.iter().filter(|mishap| mishap.kind == MishapKind::Bus);
+    let behind = away.map(|bus| {
+        let unit = draw.below(100);
+        let kind = if draw.chance(1, 2) { MishapKind::CrashUnit(unit) } else { MishapKind::StopBehind(unit) };
+        Mishap { at_ms: bus.at_ms + bus.for_ms / 2, for_ms: 0, site: bus.site.clone(), kind }
+    });
+    behind.collect()
 }
 
 fn site(draw: &mut Stream, machines: u16) -> Site {
