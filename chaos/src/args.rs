@@ -33,6 +33,8 @@ pub enum Command {
     Mutants(Mutants),
     /// The failures that are kept, and run first.
     Bugbase(Bugbase),
+    /// Write a run as a page for a browser.
+    Report(ReportArgs),
     /// Show where two runs begin to differ.
     Diff(Diff),
     /// Print the plan that a seed stands for.
@@ -300,6 +302,22 @@ pub enum Keep {
     },
     /// Run every entry.
     Run,
+}
+
+/// Arguments of `report`.
+#[derive(ClapArgs)]
+pub struct ReportArgs {
+    /// A seed, a file with a plan, or - for standard input.
+    #[arg(value_name = "SEED|PLAN|-")]
+    pub what: String,
+    /// What a seed stands for.
+    #[arg(long, value_name = "KIND", value_parser = kind(), default_value = "store")]
+    pub workload: Kind,
+    /// The page.
+    #[arg(short, long, value_name = "FILE", default_value = "run.html")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub plant: Plant,
 }
 
 /// Arguments of `diff`.

@@ -4,7 +4,7 @@
 //! over; it prints each failure with the command that replays it, and says at the end what the campaign covered.
 //! `replay` runs one seed or one plan file, with a trace if asked: the same bytes each time. `plan` prints the plan of
 //! a seed, to be read, cut and replayed. `shrink` makes a small plan of one that fails; `diff` shows where two runs part;
-//! `bugbase` keeps what once failed; `mutants` measures how many seeds a planted bug takes. Each takes `--workload`.
+//! `report` draws a run as a page; `bugbase` keeps what once failed; `mutants` measures how many seeds a planted bug takes. Each takes `--workload`.
 //! Exit codes: 0 all held, 1 an invariant broke (or two runs differ, or a bug was not found), 2 wrong usage.
 #![forbid(unsafe_code)]
 
@@ -16,6 +16,7 @@ mod keep;
 mod mutants;
 mod progress;
 mod replay;
+mod report;
 mod shrink;
 
 use clap::Parser;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         args::Command::Shrink(shrink) => shrink::shrink(&shrink),
         args::Command::Mutants(mutants) => mutants::mutants(&mutants),
         args::Command::Bugbase(bugbase) => keep::bugbase(&bugbase),
+        args::Command::Report(report) => report::report(&report),
         args::Command::Diff(diff) => diff::diff(&diff),
         args::Command::Plan { seed, workload } => replay::print_plan(seed, workload),
     };
