@@ -52,7 +52,7 @@ pub struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
-    /// Takes apart what [`line`] made; `None` for any other text.
+    /// Takes apart what [`line()`] made; `None` for any other text.
     pub fn of(line: &'a str) -> Option<Event<'a>> {
         let (time, rest) = line.trim_start().split_once(' ')?;
         let (seconds, micros) = time.split_once('.')?;
