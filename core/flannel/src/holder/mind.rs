@@ -1,6 +1,6 @@
 //! What is known, and what is to be done: everything but the waiting.
 //!
-//! [`Mind::hear`] takes in what happened; [`Mind::turn`] looks at everything and says which calls to make; [`Mind::wake`] says when to
+//! [`Mind::offered`], [`Mind::watched`] and [`Mind::ended`] take in what happened; [`Mind::turn`] looks at everything and says which calls to make; [`Mind::wake`] says when to
 //! look again though nothing was heard. At most one call about our lease is under way, so each rests on the outcome of the one before.
 
 use super::calls::{Call, Outcome, Sought};
