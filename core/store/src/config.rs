@@ -32,7 +32,7 @@ pub struct MemberConfig {
     pub listen_peer: String,
     /// Length of a raft tick, and the time between two heartbeats.
     pub tick: Duration,
-    /// Ticks without a leader until an election (drawn between this and twice this).
+    /// Ticks without a leader until an election (drawn between this and one and a half times this).
     pub election_ticks: usize,
     /// Where the log and the state live inside the Disk port.
     pub dir: String,

@@ -5,8 +5,7 @@
 //!
 //! Three rules keep a lease from ending while its client rightly believes in it:
 //! - Only a leader expires. A member that is demoted forgets every deadline.
-//! - A new leader does not know what its predecessor renewed last. It gives each lease its full TTL again, and one election
-//!   timeout more for the time in which nobody could renew.
+//! - A new leader does not know what its predecessor renewed last. It gives each lease its full TTL again.
 //! - A lease whose deadline has passed is not renewed any more: its revoke may be in the log already, and a client that is
 //!   told "alive" must not lose it a moment later.
 //!

@@ -150,8 +150,14 @@ fn live(steps: Vec<Step>, buffer: u8, batch: u8, probe: &Probe) {
     for step in steps {
         take(step, &world, &mut clients);
     }
-    // Catching up one client may bring changes for the other.
-    while clients.iter_mut().map(|client| client.read(&world, usize::MAX)).sum::<usize>() > 0 {}
+    // Catching up one client may bring changes for the other, even where it finds nothing for itself.
+    loop {
+        let before = world.revision();
+        let read: usize = clients.iter_mut().map(|client| client.read(&world, usize::MAX)).sum();
+        if read == 0 && world.revision() == before {
+            break;
+        }
+    }
     for client in &mut clients {
         let revision = world.revision();
         let ids: Vec<i64> = client.watchers.keys().copied().collect();
