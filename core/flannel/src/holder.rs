@@ -153,7 +153,8 @@ impl Holder {
             notes: Vec::new(),
         };
         let shared = Arc::new(Shared { picture: Mutex::new((picture, false)), poke });
-        let mind = mind::Mind::new(config, registry.config_key(), seed, probe);
+        let mut mind = mind::Mind::new(config, registry.config_key(), seed, probe);
+        mind.plant(registry.planted);
         let ports = calls::Ports { clock, registry, ttl: mind.ttl() };
         let events = run::start(spawn, ports, mind, shared.clone(), seed);
         Holder { events, shared }

@@ -22,6 +22,7 @@ pub(crate) mod tests;
 use crate::links::*;
 use crate::rules::{Means, RuleSet};
 use ipnet::IpNet;
+use kernel::{Bug, Planted};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The protocol of the routes that flannel makes: `boot`.
@@ -65,6 +66,11 @@ impl Ours {
 ///
 /// A TUN device that is missing cannot be made this way (the Tun port makes it), so what hangs on it is left out.
 pub fn plan(desired: &Tables, present: &Tables, ours: &Ours) -> Vec<Operation> {
+    plan_with(Planted::none(), desired, present, ours)
+}
+
+/// The same with a planted bug.
+pub(crate) fn plan_with(planted: Planted, desired: &Tables, present: &Tables, ours: &Ours) -> Vec<Operation> {
     let wishes = desired.links.iter().map(|link| &link.name);
     assert!(
         wishes.clone().all(|name| ours.links.contains(name)),
@@ -82,7 +88,11 @@ pub fn plan(desired: &Tables, present: &Tables, ours: &Ours) -> Vec<Operation> {
     gone.extend(deletes.into_iter().map(Operation::DeleteAddress));
     let (puts, deletes) = forwardings(desired, present, ours, &stays);
     operations.extend(puts.into_iter().filter(|entry| can(&entry.link)).map(Operation::PutForwarding));
-    gone.extend(deletes.into_iter().map(Operation::DeleteForwarding));
+    let stays_on = |entry: &Forwarding| {
+        planted.is(Bug::OldForwardingStays)
+            && desired.forwardings.iter().any(|wish| wish.machine == entry.machine)
+    };
+    gone.extend(deletes.into_iter().filter(|entry| !stays_on(entry)).map(Operation::DeleteForwarding));
     let (puts, deletes) = neighbours(desired, present, ours, &stays);
     operations.extend(puts.into_iter().filter(|entry| can(&entry.link)).map(Operation::PutNeighbour));
     gone.extend(deletes.into_iter().map(Operation::DeleteNeighbour));
@@ -96,6 +106,9 @@ pub fn plan(desired: &Tables, present: &Tables, ours: &Ours) -> Vec<Operation> {
     operations.extend(puts.into_iter().filter(leads).map(Operation::PutRoute));
     gone.extend(deletes.into_iter().map(Operation::DeleteRoute));
 
+    if planted.is(Bug::DeleteBeforeAdd) {
+        operations.splice(0..0, gone.drain(..).rev());
+    }
     operations.extend(gone.into_iter().rev());
     operations.extend(links.unwished.into_iter().map(Operation::DeleteLink));
     operations

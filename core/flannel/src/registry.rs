@@ -18,8 +18,8 @@ pub use write::{Created, Written};
 
 use crate::subnet::{Lease, LeaseValue, SubnetKey};
 use bytes::Bytes;
-use kernel::Kv;
 use kernel::types::KeyValue;
+use kernel::{Kv, Planted};
 use std::sync::Arc;
 
 /// flannel's default of `-etcd-prefix`.
@@ -30,6 +30,8 @@ pub const DEFAULT_PREFIX: &str = "/coreos.com/network";
 pub struct Registry {
     kv: Arc<dyn Kv>,
     prefix: Arc<str>,
+    /// A bug that is planted here or in whoever uses it.
+    pub(crate) planted: Planted,
 }
 
 /// A key below `subnets` that cannot be used.
@@ -48,7 +50,12 @@ pub struct Spoilt {
 impl Registry {
     /// The store below `prefix`; slashes at its end do not matter.
     pub fn new(kv: Arc<dyn Kv>, prefix: &str) -> Registry {
-        Registry { kv, prefix: prefix.trim_end_matches('/').into() }
+        Registry { kv, prefix: prefix.trim_end_matches('/').into(), planted: Planted::none() }
+    }
+
+    /// The same with a planted bug.
+    pub fn with(self, planted: Planted) -> Registry {
+        Registry { planted, ..self }
     }
 
     /// The config's key, as an operator would type it.

@@ -36,6 +36,24 @@ pub enum Bug {
     CutOffRunsOn,
     /// The scheduler looks at the patterns of the newcomer only, not at those of the units that are there.
     ConflictOneWay,
+    /// A lease of flannel's is created without the compare that its key is free.
+    CreateUncompared,
+    /// A machine holds on to its subnet though it could not renew the lease in time.
+    ExpiryIgnored,
+    /// One key below the leases that cannot be read costs all peers.
+    SpoiltDropsAll,
+    /// Leases that went while nobody watched are still known after everything was read anew.
+    GoneKeptOverResync,
+    /// The forwarding entry of a peer's old MAC stays when the peer has another.
+    OldForwardingStays,
+    /// Hints of the kernel that were lost are no reason to look.
+    HintLossIgnored,
+    /// The subnet of the last time is taken without a look at who holds it now.
+    PreviousUnchecked,
+    /// What is to go from the kernel's tables goes before what takes its place is there.
+    DeleteBeforeAdd,
+    /// A renewal counts as one though the store says that there is no such lease.
+    RenewalOfNothing,
 }
 
 impl Bug {
@@ -49,6 +67,19 @@ impl Bug {
         Bug::IgnoreResync,
         Bug::CutOffRunsOn,
         Bug::ConflictOneWay,
+    ];
+
+    /// Those of flannel.
+    pub const FLANNEL: [Bug; 9] = [
+        Bug::CreateUncompared,
+        Bug::ExpiryIgnored,
+        Bug::SpoiltDropsAll,
+        Bug::GoneKeptOverResync,
+        Bug::OldForwardingStays,
+        Bug::HintLossIgnored,
+        Bug::PreviousUnchecked,
+        Bug::DeleteBeforeAdd,
+        Bug::RenewalOfNothing,
     ];
 
     /// Those of the store, in the order of the list in the mutation test.

@@ -59,7 +59,7 @@ pub struct Agent {
 impl Agent {
     /// Starts it. The store need not be there yet.
     pub fn start(io: Io, kv: Arc<dyn Kv>, machine: Machine, config: FlannelConfig, log: Log) -> Agent {
-        let registry = Registry::new(kv, &config.prefix);
+        let registry = Registry::new(kv, &config.prefix).with(io.planted);
         let Machine { links, tun, local } = machine;
         let Io { clock, spawn, probe, seed, .. } = io;
         let ports = Ports { clock, spawn, links, tun, local, probe, seed };

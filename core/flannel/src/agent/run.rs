@@ -42,6 +42,7 @@ pub(super) async fn run(start: Start, outlet: Outlet<Event>) {
     let holder = HolderConfig { ttl: config.ttl, margin: config.margin, previous };
     let poke = events.clone();
     let poke = Box::new(move || poke.push(Event::Store));
+    let planted = registry.planted;
     let (spawn, clock, probe) = (ports.spawn.clone(), ports.clock.clone(), ports.probe.clone());
     let holder = Holder::start(spawn, clock, registry, holder, ports.seed, probe, poke);
     let (listening, ended) = oneshot::channel::<()>();
@@ -60,6 +61,7 @@ pub(super) async fn run(start: Start, outlet: Outlet<Event>) {
         ports,
         config,
         events,
+        planted,
         log,
         shown,
         status: Status::default(),

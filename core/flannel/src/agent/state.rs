@@ -14,7 +14,7 @@ use crate::subnet::{Lease, SubnetKey};
 use crate::tun::{Tun, TunDevice};
 use futures_channel::oneshot;
 use kernel::inbox::Inbox;
-use kernel::{Clock, Probe, Spawn};
+use kernel::{Clock, Planted, Probe, Spawn};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
@@ -50,6 +50,7 @@ pub(super) struct Agent {
     pub(super) ports: Ports,
     pub(super) config: FlannelConfig,
     pub(super) events: Inbox<Event>,
+    pub(super) planted: Planted,
     pub(super) log: Log,
     pub(super) shown: Arc<Mutex<Status>>,
     pub(super) status: Status,

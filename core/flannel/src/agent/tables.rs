@@ -10,9 +10,10 @@ use crate::desired::{self, Desired, How, Options, Wish, public};
 use crate::env::SubnetEnv;
 use crate::holder::Standing;
 use crate::links::{Hint, Link, LinksError, LinksResult, Operation, Tables, Way};
-use crate::plan::{Ours, plan};
+use crate::plan::{Ours, plan, plan_with};
 use crate::rules::Means;
 use crate::subnet::Lease;
+use kernel::Bug;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -44,7 +45,7 @@ impl Agent {
             Hint::Resync => {
                 self.table.how_known = false;
                 self.ports.probe.sometimes("flannel: hints of the kernel were lost");
-                true
+                !self.planted.is(Bug::HintLossIgnored)
             }
         };
         if matches!(hint, Hint::Link(name) if external == Some(name)) {
@@ -160,7 +161,7 @@ impl Agent {
             self.offer();
             desired = self.wish(lease);
         }
-        let operations = plan(&desired.tables, &present, &desired.ours);
+        let operations = plan_with(self.planted, &desired.tables, &present, &desired.ours);
         let mended = self.table.settled && self.table.last.as_ref() == Some(&desired);
         if mended && !operations.is_empty() {
             self.ports.probe.sometimes("flannel: mended what somebody else had changed");

@@ -3,7 +3,7 @@
 use super::calls::Call;
 use super::mind::{Mind, Phase};
 use super::*;
-use kernel::KvError;
+use kernel::{Bug, KvError, Planted};
 
 /// A lease that is held.
 #[derive(Debug)]
@@ -18,6 +18,7 @@ pub(super) struct Held {
     retry: Duration,
     /// A renewal or a put is under way.
     asking: bool,
+    planted: Planted,
     /// Not to be put before this.
     put_at: Duration,
     /// How often, lately, somebody has overwritten it; and when last.
@@ -26,7 +27,13 @@ pub(super) struct Held {
 
 impl Held {
     /// Ours for `ttl` (none: without end) from `sent` on.
-    pub(super) fn new(lease: Lease, ttl: Option<Duration>, sent: Duration, config: &HolderConfig) -> Held {
+    pub(super) fn new(
+        lease: Lease,
+        ttl: Option<Duration>,
+        sent: Duration,
+        config: &HolderConfig,
+        planted: Planted,
+    ) -> Held {
         assert!(lease.is_reservation() == ttl.is_none(), "a reservation has no end, anything else has one");
         let mut held = Held {
             lease,
@@ -34,6 +41,7 @@ impl Held {
             next: Duration::MAX,
             retry: RENEW_RETRY,
             asking: false,
+            planted,
             put_at: Duration::ZERO,
             contest: (0, Duration::ZERO),
         };
@@ -49,6 +57,9 @@ impl Held {
         let slack = EXPIRY_SLACK.min(ttl / 10);
         // Never earlier than before: the store extends leases, it does not shorten them.
         self.until = self.until.max(sent + ttl - slack);
+        if self.planted.is(Bug::ExpiryIgnored) {
+            self.until = Duration::MAX;
+        }
         // At the margin at the latest, but with time for some tries whatever the margin is.
         let latest = ttl.saturating_sub(config.margin).max(ttl / 3).min(ttl * 9 / 10);
         self.next = sent + latest.min(RENEW_PERIOD);
@@ -231,6 +242,9 @@ impl Mind {
         }
         held.asking = false;
         match ttl {
+            Ok(Duration::ZERO) if self.planted.is(Bug::RenewalOfNothing) => {
+                held.renew(self.config.ttl, sent, &self.config);
+            }
             Ok(Duration::ZERO) => self.ended_in_store(now),
             Ok(ttl) => {
                 held.renew(ttl, sent, &self.config);

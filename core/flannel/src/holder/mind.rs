@@ -8,10 +8,10 @@ use super::keep::Held;
 use super::notes::Notes;
 use super::view::View;
 use super::*;
-use crate::choose::{Choice, choose};
+use crate::choose::{self, Choice, choose};
 use crate::registry::{Batch, Loaded};
-use kernel::KvError;
 use kernel::rng::Stream;
+use kernel::{Bug, KvError, Planted};
 
 /// Before the first answer of the store.
 pub(super) const NO_ANSWER: &str = "the store has not answered yet";
@@ -26,6 +26,7 @@ pub(super) struct Mind {
     pub(super) config: HolderConfig,
     config_key: String,
     pub(super) probe: Probe,
+    pub(super) planted: Planted,
     /// Draws subnets.
     subnets: Stream,
     /// Draws pauses.
@@ -71,6 +72,7 @@ impl Mind {
             config,
             config_key,
             probe,
+            planted: Planted::none(),
             subnets: Stream::new(seed, "flannel subnets", 0),
             pauses: Stream::new(seed, "flannel pauses", 0),
             notes: Notes::default(),
@@ -82,6 +84,11 @@ impl Mind {
             standing: Standing::Waiting(NO_ANSWER.to_owned()),
             out: Vec::new(),
         }
+    }
+
+    /// Plants a bug.
+    pub(super) fn plant(&mut self, planted: Planted) {
+        (self.planted, self.view.planted) = (planted, planted);
     }
 
     /// The time that our leases are to have, in seconds.
@@ -233,7 +240,10 @@ impl Mind {
         let leases: Vec<&Lease> = self.view.leases.values().map(Arc::as_ref).collect();
         let blocked: Vec<SubnetKey> = self.view.spoilt.keys().copied().collect();
         let previous = self.config.previous.as_ref();
-        let choice = choose(&offer.config, &leases, &blocked, &offer.me, previous, &mut self.subnets);
+        let choice = match self.unchecked(&offer, &leases) {
+            Some(key) => Choice::Take { key, stale: Vec::new() },
+            None => choose(&offer.config, &leases, &blocked, &offer.me, previous, &mut self.subnets),
+        };
         let races = self.races();
         let seen = self.view.revision;
         let call = match choice {
@@ -245,6 +255,13 @@ impl Mind {
         self.phase = Phase::Asking { races };
         self.wait_for(GETTING.to_owned());
         self.out.push(call);
+    }
+
+    /// A planted bug: the subnet of the last time, whoever has it now.
+    fn unchecked(&self, offer: &Offer, leases: &[&Lease]) -> Option<SubnetKey> {
+        let previous = self.config.previous.filter(|_| self.planted.is(Bug::PreviousUnchecked))?;
+        let own = choose::own(&offer.config, leases, &offer.me, Some(&previous));
+        (own.is_none() && choose::fits(&offer.config, &previous)).then_some(previous)
     }
 
     fn wait_for_offer(&mut self) {
@@ -278,7 +295,7 @@ impl Mind {
                 self.notes.calm();
                 assert!(lease.mod_revision > 0, "a lease that is in the store has a revision");
                 self.config.previous = Some(lease.key);
-                self.phase = Phase::Held(Box::new(Held::new(lease, ttl, sent, &self.config)));
+                self.phase = Phase::Held(Box::new(Held::new(lease, ttl, sent, &self.config, self.planted)));
             }
             Ok(Sought::Raced) => {
                 self.probe.sometimes("holder: lost the race for a subnet");

@@ -4,6 +4,7 @@ use super::notes::Notes;
 use crate::config::NetworkConfig;
 use crate::registry::{Event, Loaded, Spoilt};
 use crate::subnet::{Lease, SubnetKey};
+use kernel::{Bug, Planted};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ pub(super) struct View {
     pub(super) leases: Arc<BTreeMap<SubnetKey, Arc<Lease>>>,
     /// Keys whose value cannot be read, and the revision of that.
     pub(super) spoilt: BTreeMap<SubnetKey, i64>,
+    pub(super) planted: Planted,
 }
 
 impl View {
@@ -27,6 +29,12 @@ impl View {
         let before = std::mem::take(&mut self.leases);
         let mut leases: BTreeMap<SubnetKey, Arc<Lease>> =
             loaded.leases.into_iter().map(|lease| (lease.key, Arc::new(lease))).collect();
+        if self.planted.is(Bug::GoneKeptOverResync) {
+            for (key, lease) in before.iter() {
+                leases.entry(*key).or_insert_with(|| lease.clone());
+            }
+        }
+        let all_read = loaded.spoilt.is_empty();
         self.spoilt.clear();
         for spoilt in loaded.spoilt {
             if let Some(kept) = spoilt.key.and_then(|key| before.get(&key)) {
@@ -35,6 +43,9 @@ impl View {
             self.spoil(spoilt, notes);
         }
         self.leases = Arc::new(leases);
+        if self.planted.is(Bug::SpoiltDropsAll) && !all_read {
+            self.leases = Arc::default();
+        }
         self.set_config(loaded.config, notes);
         self.revision = loaded.revision;
     }
@@ -53,7 +64,12 @@ impl View {
                     self.spoilt.remove(&key);
                     Arc::make_mut(&mut self.leases).remove(&key);
                 }
-                Event::Spoilt(spoilt) => self.spoil(spoilt, notes),
+                Event::Spoilt(spoilt) => {
+                    self.spoil(spoilt, notes);
+                    if self.planted.is(Bug::SpoiltDropsAll) {
+                        self.leases = Arc::default();
+                    }
+                }
                 Event::Cleared(name) => notes.forget(&name),
             }
         }
