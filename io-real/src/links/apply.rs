@@ -3,25 +3,29 @@
 //! Requests name links by number. So a run of operations that hang on links goes out together, and an operation that
 //! makes or removes a link stands alone; after it the names are read anew.
 
+use super::connection::{Other, Route};
 use super::failure::failure;
 use super::message::Message;
 use super::names::Names;
-use super::socket::Socket;
 use super::{address, iptables, link, neighbour, nft, read, route};
-use flannel::links::{Link, LinkKind, LinksError, LinksResult, Operation, Route, Way};
+use flannel::links::{Link, LinkKind, LinksError, LinksResult, Operation, Way};
 use flannel::rules::Means;
+use rtnetlink::packet_core::NetlinkMessage;
+use rtnetlink::packet_route::RouteNetlinkMessage;
+
+type Request = NetlinkMessage<RouteNetlinkMessage>;
 
 /// Does these, in this order, each on its own.
 pub async fn apply(
-    socket: &mut Socket,
-    rules: &mut LinksResult<Socket>,
+    kernel: &mut Route,
+    rules: &mut LinksResult<Other<Message>>,
     operations: &[Operation],
 ) -> Vec<LinksResult<()>> {
     let mut outcomes = Vec::with_capacity(operations.len());
     let mut names = None;
     while let Some(operation) = operations.get(outcomes.len()) {
         if names.is_none() && !is_rules(operation) {
-            match read::names(socket).await {
+            match read::names(kernel).await {
                 Ok(read) => names = Some(read),
                 Err(error) => {
                     outcomes.push(Err(error));
@@ -31,9 +35,9 @@ pub async fn apply(
         }
         let known = names.clone().unwrap_or_default();
         match operation {
-            Operation::AddLink(link) => outcomes.push(add_link(socket, &known, link).await),
-            Operation::SetLink(link) => outcomes.push(set_link(socket, &known, link).await),
-            Operation::DeleteLink(name) => outcomes.push(delete_link(socket, &known, name).await),
+            Operation::AddLink(link) => outcomes.push(add_link(kernel, &known, link).await),
+            Operation::SetLink(link) => outcomes.push(set_link(kernel, &known, link).await),
+            Operation::DeleteLink(name) => outcomes.push(delete_link(kernel, &known, name).await),
             operation if is_rules(operation) => outcomes.push(set_rules(rules, operation).await),
             _ => {
                 let rest = &operations[outcomes.len()..];
@@ -41,7 +45,7 @@ pub async fn apply(
                     rest.iter().take_while(|operation| !is_rules(operation) && !stands_alone(operation));
                 let run: Vec<_> = run.collect();
                 assert!(!run.is_empty(), "each turn does something");
-                outcomes.extend(apply_run(socket, &known, &run).await);
+                outcomes.extend(apply_run(kernel, &known, &run).await);
             }
         }
         if makes_names(operation) {
@@ -65,11 +69,11 @@ fn stands_alone(operation: &Operation) -> bool {
 }
 
 /// A run of operations on what hangs on links.
-async fn apply_run(socket: &mut Socket, names: &Names, run: &[&Operation]) -> Vec<LinksResult<()>> {
+async fn apply_run(kernel: &mut Route, names: &Names, run: &[&Operation]) -> Vec<LinksResult<()>> {
     let made: Vec<_> = run.iter().map(|operation| request(operation, names)).collect();
-    let mut requests: Vec<_> = made.iter().filter_map(|made| made.as_ref().ok()).cloned().collect();
-    let mut answers = socket.ask(&mut requests).await.into_iter();
-    let outcome = |(made, operation): (LinksResult<Message>, &&Operation)| {
+    let requests: Vec<_> = made.iter().filter_map(|made| made.as_ref().ok()).cloned().collect();
+    let mut answers = kernel.ask(requests).await.into_iter();
+    let outcome = |(made, operation): (LinksResult<Request>, &&Operation)| {
         made?;
         let answer = answers.next().expect("one answer each")?;
         answer.map(drop).map_err(|refusal| failure(&describe(operation), refusal))
@@ -77,7 +81,7 @@ async fn apply_run(socket: &mut Socket, names: &Names, run: &[&Operation]) -> Ve
     made.into_iter().zip(run).map(outcome).collect()
 }
 
-fn request(operation: &Operation, names: &Names) -> LinksResult<Message> {
+fn request(operation: &Operation, names: &Names) -> LinksResult<Request> {
     Ok(match operation {
         Operation::AddAddress(address) => address::add(address.net, names.number(&address.link)?),
         Operation::DeleteAddress(address) => address::delete(address.net, names.number(&address.link)?),
@@ -95,24 +99,24 @@ fn request(operation: &Operation, names: &Names) -> LinksResult<Message> {
 }
 
 /// The number of the link by which a route leaves; none for a blackhole.
-fn way(route: &Route, names: &Names) -> LinksResult<Option<u32>> {
+fn way(route: &flannel::links::Route, names: &Names) -> LinksResult<Option<u32>> {
     match &route.way {
         Way::Out { link, .. } => names.number(link).map(Some),
         Way::Blackhole => Ok(None),
     }
 }
 
-async fn add_link(socket: &mut Socket, names: &Names, wish: &Link) -> LinksResult<()> {
+async fn add_link(kernel: &mut Route, names: &Names, wish: &Link) -> LinksResult<()> {
     let what = format!("link {}", wish.name);
     let closed = matches!(&wish.kind, LinkKind::Vxlan(vxlan) if vxlan.local.is_ipv6());
     let request = link::add(wish, wish.up && !closed, names)?;
-    socket.ask_one(request).await?.map_err(|refusal| failure(&what, refusal))?;
+    kernel.ask_one(request).await?.map_err(|refusal| failure(&what, refusal))?;
     if closed {
-        let made = finish(socket, wish).await;
+        let made = finish(kernel, wish).await;
         if made.is_err() {
             // Half of a link must not be found by the next look and taken for a whole one.
-            let names = read::names(socket).await?;
-            delete_link(socket, &names, &wish.name).await?;
+            let names = read::names(kernel).await?;
+            delete_link(kernel, &names, &wish.name).await?;
         }
         return made;
     }
@@ -120,29 +124,29 @@ async fn add_link(socket: &mut Socket, names: &Names, wish: &Link) -> LinksResul
 }
 
 /// A device over IPv6 takes no addresses and routes from routers on it: whoever sends on the overlay could be one.
-async fn finish(socket: &mut Socket, wish: &Link) -> LinksResult<()> {
+async fn finish(kernel: &mut Route, wish: &Link) -> LinksResult<()> {
     let setting = format!("/proc/sys/net/ipv6/conf/{}/accept_ra", wish.name);
     std::fs::write(&setting, "0").map_err(|error| LinksError::Refused(format!("{setting}: {error}")))?;
-    let number = read::names(socket).await?.number(&wish.name)?;
-    let answer = socket.ask_one(link::set(wish, number)).await?;
+    let number = read::names(kernel).await?.number(&wish.name)?;
+    let answer = kernel.ask_one(link::set(wish, number)).await?;
     answer.map(drop).map_err(|refusal| failure(&format!("link {}", wish.name), refusal))
 }
 
 /// A MAC that is set, if only to what it is, makes the kernel forget all neighbours of the link. So it is set only if it differs.
-async fn set_link(socket: &mut Socket, names: &Names, wish: &Link) -> LinksResult<()> {
+async fn set_link(kernel: &mut Route, names: &Names, wish: &Link) -> LinksResult<()> {
     let number = names.number(&wish.name)?;
-    let held = read::link(socket, &wish.name).await?;
+    let held = read::link(kernel, &wish.name).await?;
     let mac = wish.mac.filter(|mac| held.mac != Some(*mac));
-    let answer = socket.ask_one(link::set(&Link { mac, ..wish.clone() }, number)).await?;
+    let answer = kernel.ask_one(link::set(&Link { mac, ..wish.clone() }, number)).await?;
     answer.map(drop).map_err(|refusal| failure(&format!("link {}", wish.name), refusal))
 }
 
-async fn delete_link(socket: &mut Socket, names: &Names, name: &str) -> LinksResult<()> {
-    let answer = socket.ask_one(link::delete(names.number(name)?)).await?;
+async fn delete_link(kernel: &mut Route, names: &Names, name: &str) -> LinksResult<()> {
+    let answer = kernel.ask_one(link::delete(names.number(name)?)).await?;
     answer.map(drop).map_err(|refusal| failure(&format!("link {name}"), refusal))
 }
 
-async fn set_rules(socket: &mut LinksResult<Socket>, operation: &Operation) -> LinksResult<()> {
+async fn set_rules(netfilter: &mut LinksResult<Other<Message>>, operation: &Operation) -> LinksResult<()> {
     let (set, put) = match operation {
         Operation::PutRules(set) => (set, true),
         Operation::DeleteRules(set) => (set, false),
@@ -151,9 +155,9 @@ async fn set_rules(socket: &mut LinksResult<Socket>, operation: &Operation) -> L
     match (set.means, put) {
         (Means::Iptables, true) => iptables::put(set).await,
         (Means::Iptables, false) => iptables::delete(set.v6).await,
-        (Means::Nftables, true) => nft::put(socket.as_mut().map_err(|error| error.clone())?, set).await,
+        (Means::Nftables, true) => nft::put(netfilter.as_mut().map_err(|error| error.clone())?, set).await,
         (Means::Nftables, false) => {
-            nft::delete(socket.as_mut().map_err(|error| error.clone())?, set.v6).await
+            nft::delete(netfilter.as_mut().map_err(|error| error.clone())?, set.v6).await
         }
     }
 }

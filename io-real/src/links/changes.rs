@@ -4,41 +4,49 @@
 //! only, so the names are kept here, and follow what is told about links. When the kernel could not keep all messages, it says so
 //! once; that is [`Hint::Resync`].
 
-use super::message::Received;
+use super::connection::Route;
+use super::message::Message;
 use super::names::Names;
-use super::socket::{NETFILTER, ROUTE, Socket};
-use super::{address, link, neighbour, nft, read, route};
+use super::socket::Events;
+use super::{link, neighbour, nft, read, route};
 use flannel::links::{Changes, Hint, LinksError, LinksResult};
 use kernel::BoxFuture;
+use rtnetlink::MulticastGroup;
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::{AddressFamily, link::LinkMessage};
+use rtnetlink::sys::protocols;
 use std::collections::BTreeSet;
 
-/// Groups of rtnetlink, counted from one: links, neighbours, addresses of IPv4, routes of IPv4, addresses and routes of IPv6.
-const GROUPS: [u32; 6] = [1, 3, 5, 7, 9, 11];
+/// What is heard of rtnetlink.
+const GROUPS: [MulticastGroup; 6] = [
+    MulticastGroup::Link,
+    MulticastGroup::Neigh,
+    MulticastGroup::Ipv4Ifaddr,
+    MulticastGroup::Ipv4Route,
+    MulticastGroup::Ipv6Ifaddr,
+    MulticastGroup::Ipv6Route,
+];
 
 /// The group of nftables.
 const RULES_GROUP: u32 = 7;
 
 /// The stream of hints.
 pub struct NetChanges {
-    route: Socket,
+    route: Events<RouteNetlinkMessage>,
     /// None where the kernel has no netfilter.
-    rules: Option<Socket>,
+    rules: Option<Events<Message>>,
     names: Names,
     /// Told by the kernel, not yet by us. The same hint twice is the same as once.
     waiting: BTreeSet<Hint>,
 }
 
-fn bits(groups: &[u32]) -> u32 {
-    groups.iter().fold(0, |bits, group| bits | 1 << (group - 1))
-}
-
 impl NetChanges {
     /// Hears of everything from now on.
     pub async fn open() -> LinksResult<NetChanges> {
-        let route = Socket::open(ROUTE, bits(&GROUPS))?;
-        let rules = Socket::open(NETFILTER, bits(&[RULES_GROUP])).ok();
-        // Read when already listening, so no link can come between; by another socket, so that the answer stays apart.
-        let names = read::names(&mut Socket::open(ROUTE, 0)?).await?;
+        let route = Events::open(protocols::NETLINK_ROUTE, &GROUPS.map(|group| group as u32))?;
+        let rules = Events::open(protocols::NETLINK_NETFILTER, &[RULES_GROUP]).ok();
+        // Read when already listening, so no link can come between.
+        let names = read::names(&mut Route::open()?).await?;
         Ok(NetChanges { route, rules, names, waiting: BTreeSet::new() })
     }
 
@@ -49,21 +57,16 @@ impl NetChanges {
             }
             let rules = async {
                 match &mut self.rules {
-                    Some(socket) => socket.receive().await,
+                    Some(events) => events.next().await,
                     None => std::future::pending().await,
                 }
             };
             let told = tokio::select! {
-                told = self.route.receive() => told,
-                told = rules => told,
+                told = self.route.next() => told.map(|message| hint(&mut self.names, &message)),
+                told = rules => told.map(|message| nft::concerns(&message).then_some(Hint::Rules)),
             };
             match told {
-                Ok(told) => {
-                    for message in told {
-                        let hint = hint(&mut self.names, &message);
-                        self.waiting.extend(hint);
-                    }
-                }
+                Ok(hint) => self.waiting.extend(hint),
                 Err(LinksError::Busy(_)) => self.lost().await?,
                 Err(error) => return Err(error),
             }
@@ -73,7 +76,7 @@ impl NetChanges {
     /// Messages were lost, of links too perhaps.
     async fn lost(&mut self) -> LinksResult<()> {
         self.waiting.insert(Hint::Resync);
-        self.names = read::names(&mut Socket::open(ROUTE, 0)?).await?;
+        self.names = read::names(&mut Route::open()?).await?;
         Ok(())
     }
 }
@@ -85,24 +88,31 @@ impl Changes for NetChanges {
 }
 
 /// The hint in a message, if it concerns anything that the port tells of.
-fn hint(names: &mut Names, message: &Received) -> Option<Hint> {
+fn hint(names: &mut Names, message: &RouteNetlinkMessage) -> Option<Hint> {
+    use RouteNetlinkMessage::{DelAddress, DelLink, DelNeighbour, DelRoute};
+    use RouteNetlinkMessage::{NewAddress, NewLink, NewNeighbour, NewRoute};
     // A link that has no name here was removed, and that was told.
     let of_link = |names: &Names, number| names.name(number).map(|name| Hint::Link(name.to_string()));
-    match message.kind {
-        link::NEW | link::DELETE => {
-            // A port of a bridge tells of itself in the bridge's words too; those have another family.
-            let (number, name) = link::name(message).filter(|_| message.byte(0) == 0)?;
-            match message.kind {
-                link::NEW => names.insert(number, &name),
-                _ => names.remove(number),
-            }
+    match message {
+        NewLink(message) => {
+            let (number, name) = named(message)?;
+            names.insert(number, &name);
             Some(Hint::Link(name))
         }
-        address::NEW | address::DELETE => of_link(names, address::link(message)),
-        neighbour::NEW | neighbour::DELETE => {
-            neighbour::counts(message).then(|| of_link(names, neighbour::link(message)))?
+        DelLink(message) => {
+            let (number, name) = named(message)?;
+            names.remove(number);
+            Some(Hint::Link(name))
         }
-        route::NEW | route::DELETE => route::destination(message).map(Hint::Route),
-        _ => nft::concerns(message).then_some(Hint::Rules),
+        NewAddress(message) | DelAddress(message) => of_link(names, message.header.index),
+        NewNeighbour(message) if !neighbour::counts(message) => None,
+        NewNeighbour(message) | DelNeighbour(message) => of_link(names, message.header.ifindex),
+        NewRoute(message) | DelRoute(message) => route::destination(message).map(Hint::Route),
+        _ => None,
     }
+}
+
+/// The link that a message is about. A port of a bridge tells of itself in the bridge's words too; those have another family.
+fn named(message: &LinkMessage) -> Option<(u32, String)> {
+    (message.header.interface_family == AddressFamily::Unspec).then(|| link::name(message))?
 }

@@ -1,6 +1,6 @@
 //! What the kernel's refusals mean to those who asked.
 
-use super::socket::Refusal;
+use super::connection::Refusal;
 use flannel::links::LinksError;
 use rustix::io::Errno;
 

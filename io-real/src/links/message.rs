@@ -1,15 +1,16 @@
-//! Netlink's own language: messages with a head, and attributes in them. Pure: bytes in, bytes out.
+//! Messages in netlink's own language, for the parts of the kernel that no crate has words for: nftables.
 //!
 //! ```text
-//! message    length u32 | kind u16 | flags u16 | sequence u32 | port u32 | body, padded to 4
+//! message    kind u16 | flags u16 | body
 //! attribute  length u16 | kind u16 | value, padded to 4;  the value may be attributes again
 //! ```
 //!
-//! Each message of an answer is read on its own, and each attribute is looked for by its kind. So what a newer kernel adds, or
-//! one message that makes no sense, takes nothing from the rest. That is why these are read by hand.
+//! A [`Message`] goes out and comes in over netlink-proto, which adds the head and the numbers; so the messages of nftables
+//! travel as those of rtnetlink do. A body is kept as bytes, and each attribute is looked for by its kind: what a newer kernel
+//! adds, or one attribute that makes no sense, takes nothing from the rest.
 
-/// Bytes of a message's head.
-const HEAD: usize = 16;
+use rtnetlink::packet_core::{NetlinkDeserializable, NetlinkHeader, NetlinkSerializable};
+use std::convert::Infallible;
 
 /// An attribute whose value is attributes.
 const NESTED: u16 = 0x8000;
@@ -17,43 +18,22 @@ const NESTED: u16 = 0x8000;
 /// The bits of an attribute's kind that are flags.
 const KIND_FLAGS: u16 = 0xc000;
 
-/// What a request says of itself.
-pub mod flags {
-    /// Set in each request.
-    pub const REQUEST: u16 = 0x1;
-    /// The kernel tells the outcome.
-    pub const ACK: u16 = 0x4;
-    /// All entries are asked for.
-    pub const DUMP: u16 = 0x300;
-    /// In place of what is there.
-    pub const REPLACE: u16 = 0x100;
-    /// Only if there is none.
-    pub const EXCLUSIVE: u16 = 0x200;
-    /// Make it if there is none.
-    pub const CREATE: u16 = 0x400;
-    /// After what is there.
-    pub const APPEND: u16 = 0x800;
-    /// In an answer to a dump: what was dumped changed meanwhile.
-    pub const DUMP_INTERRUPTED: u16 = 0x10;
-}
-
-/// A message to be sent.
-#[derive(Clone, Debug)]
+/// A message that goes out or has come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    bytes: Vec<u8>,
+    /// What it is.
+    pub kind: u16,
+    /// The flags of a request, beside the one that says that it is one.
+    pub flags: u16,
+    /// What follows the head.
+    body: Vec<u8>,
 }
 
 impl Message {
     /// A message of this kind with a fixed part, and no attribute yet.
     pub fn new(kind: u16, flags: u16, fixed: &[u8]) -> Message {
-        let mut bytes = Vec::with_capacity(128);
-        bytes.extend_from_slice(&[0; 4]);
-        bytes.extend_from_slice(&kind.to_ne_bytes());
-        bytes.extend_from_slice(&(flags | flags::REQUEST).to_ne_bytes());
-        bytes.extend_from_slice(&[0; 8]);
-        debug_assert_eq!(bytes.len(), HEAD);
-        bytes.extend_from_slice(fixed);
-        let mut message = Message { bytes };
+        let mut message = Message { kind, flags, body: Vec::with_capacity(128) };
+        message.body.extend_from_slice(fixed);
         message.pad();
         message
     }
@@ -61,20 +41,10 @@ impl Message {
     /// Adds an attribute.
     pub fn put(&mut self, kind: u16, value: &[u8]) {
         let length = u16::try_from(4 + value.len()).expect("attributes are small");
-        self.bytes.extend_from_slice(&length.to_ne_bytes());
-        self.bytes.extend_from_slice(&kind.to_ne_bytes());
-        self.bytes.extend_from_slice(value);
+        self.body.extend_from_slice(&length.to_ne_bytes());
+        self.body.extend_from_slice(&kind.to_ne_bytes());
+        self.body.extend_from_slice(value);
         self.pad();
-    }
-
-    /// Adds an attribute of one byte.
-    pub fn put_u8(&mut self, kind: u16, value: u8) {
-        self.put(kind, &[value]);
-    }
-
-    /// Adds a number in the machine's own order of bytes.
-    pub fn put_u32(&mut self, kind: u16, value: u32) {
-        self.put(kind, &value.to_ne_bytes());
     }
 
     /// Adds a number in the network's order of bytes.
@@ -91,74 +61,43 @@ impl Message {
 
     /// Adds an attribute whose value is the attributes that `inner` adds.
     pub fn nest(&mut self, kind: u16, inner: impl FnOnce(&mut Message)) {
-        let start = self.bytes.len();
+        let start = self.body.len();
         self.put(kind | NESTED, &[]);
         inner(self);
-        let length = u16::try_from(self.bytes.len() - start).expect("attributes are small");
-        self.bytes[start..start + 2].copy_from_slice(&length.to_ne_bytes());
+        let length = u16::try_from(self.body.len() - start).expect("attributes are small");
+        self.body[start..start + 2].copy_from_slice(&length.to_ne_bytes());
     }
 
-    /// The message as it is sent, under this number.
-    pub fn sealed(&mut self, sequence: u32) -> &[u8] {
-        let length = u32::try_from(self.bytes.len()).expect("messages are small");
-        self.bytes[0..4].copy_from_slice(&length.to_ne_bytes());
-        self.bytes[8..12].copy_from_slice(&sequence.to_ne_bytes());
-        &self.bytes
-    }
-
-    fn pad(&mut self) {
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
-    }
-}
-
-/// A message that was received.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Received {
-    /// What it is.
-    pub kind: u16,
-    /// Its flags.
-    pub flags: u16,
-    /// The number of the request that it answers.
-    pub sequence: u32,
-    /// What follows the head.
-    pub body: Vec<u8>,
-}
-
-impl Received {
     /// The attributes after a fixed part of `fixed` bytes; none if the message is shorter than that.
     pub fn attributes(&self, fixed: usize) -> Attributes<'_> {
         Attributes(self.body.get(fixed.next_multiple_of(4)..).unwrap_or_default())
     }
 
-    /// The byte at this place of the body; 0 if it is shorter.
-    pub fn byte(&self, at: usize) -> u8 {
-        self.body.get(at).copied().unwrap_or_default()
-    }
-
-    /// The number at this place of the body; 0 if it is shorter.
-    pub fn word(&self, at: usize) -> u32 {
-        self.body.get(at..).and_then(number).unwrap_or_default()
+    fn pad(&mut self) {
+        self.body.resize(self.body.len().next_multiple_of(4), 0);
     }
 }
 
-/// The messages of a datagram. Ends at the first whose length makes no sense.
-pub fn messages(mut datagram: &[u8]) -> Vec<Received> {
-    let mut found = Vec::new();
-    while let Some(head) = datagram.first_chunk::<HEAD>() {
-        let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = *head;
-        let length = u32::from_ne_bytes([l0, l1, l2, l3]) as usize;
-        let Some(body) = datagram.get(HEAD..length) else {
-            break;
-        };
-        found.push(Received {
-            kind: u16::from_ne_bytes([k0, k1]),
-            flags: u16::from_ne_bytes([f0, f1]),
-            sequence: u32::from_ne_bytes([s0, s1, s2, s3]),
-            body: body.to_vec(),
-        });
-        datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
+impl NetlinkSerializable for Message {
+    fn message_type(&self) -> u16 {
+        self.kind
     }
-    found
+
+    fn buffer_len(&self) -> usize {
+        self.body.len()
+    }
+
+    fn serialize(&self, buffer: &mut [u8]) {
+        buffer.copy_from_slice(&self.body);
+    }
+}
+
+impl NetlinkDeserializable for Message {
+    type Error = Infallible;
+
+    fn deserialize(header: &NetlinkHeader, payload: &[u8]) -> Result<Message, Infallible> {
+        Ok(Message { kind: header.message_type, flags: header.flags, body: payload.to_vec() })
+    }
 }
 
 /// Attributes, read one after the other. Ends at the first whose length makes no sense.
@@ -175,11 +114,6 @@ impl<'a> Attributes<'a> {
     /// The attributes in the value of the first of this kind; none if there is none.
     pub fn inside(self, kind: u16) -> Attributes<'a> {
         Attributes(self.find(kind).unwrap_or_default())
-    }
-
-    /// The number of this kind, in the machine's own order of bytes.
-    pub fn number(self, kind: u16) -> Option<u32> {
-        self.find(kind).and_then(number)
     }
 
     /// The number of this kind, in the network's order of bytes.
@@ -211,10 +145,6 @@ impl<'a> Iterator for Attributes<'a> {
         self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some((u16::from_ne_bytes([k0, k1]) & !KIND_FLAGS, value))
     }
-}
-
-fn number(value: &[u8]) -> Option<u32> {
-    Some(u32::from_ne_bytes(*value.first_chunk()?))
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! The Links port over this machine's kernel: rtnetlink for links, addresses, routes and neighbours, nftables' own messages for
 //! the rules, and the iptables programs where those are wished for.
 //!
-//! [`message`] is netlink's language, and [`socket`] speaks it. [`link`], [`address`], [`route`], [`neighbour`] and [`nft`] turn the
-//! port's values into requests and answers into values. [`read`] asks, [`apply`] changes, [`changes`] listens. Beside them,
-//! [`iptables`] runs programs, and [`machine`] is the Local port.
+//! [`connection`] sends requests over rtnetlink's connection and brings the answers, [`socket`] hears what the kernel tells.
+//! [`link`], [`address`], [`route`], [`neighbour`] and [`nft`] turn the port's values into requests and answers into values; for
+//! nftables no crate has the words that are needed, so [`message`] has a small codec for those. [`read`] asks, [`apply`] changes,
+//! [`changes`] listens. Beside them, [`iptables`] runs programs, and [`machine`] is the Local port.
 //!
 //! Requests of one [`NetLinks`] wait for each other; the kernel would make them wait anyhow. All that it does, it does in the
 //! network namespace of the thread that opens it.
@@ -11,6 +12,7 @@
 mod address;
 mod apply;
 mod changes;
+mod connection;
 mod failure;
 mod iptables;
 mod link;
@@ -25,60 +27,80 @@ mod socket;
 
 pub use machine::LocalMachine;
 
+use connection::{Other, Route};
 use flannel::links::{Changes, Firewall, Interface, Links, LinksResult, Operation, Path, Scope, Tables};
 use kernel::BoxFuture;
-use socket::{NETFILTER, ROUTE, Socket};
+use message::Message;
+use rtnetlink::sys::protocols::NETLINK_NETFILTER;
 use std::net::IpAddr;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 /// The kernel's tables of this machine.
 pub struct NetLinks {
-    route: Mutex<Socket>,
+    route: Mutex<Route>,
     /// A kernel without netfilter has no such socket: then there are no rules, and making some fails.
-    rules: Mutex<LinksResult<Socket>>,
+    rules: Mutex<LinksResult<Other<Message>>>,
 }
 
 impl NetLinks {
     /// Opens the connection to the kernel, in the network namespace of the calling thread. Wants a runtime of tokio around it.
     pub fn open() -> LinksResult<NetLinks> {
-        Ok(NetLinks {
-            route: Mutex::new(Socket::open(ROUTE, 0)?),
-            rules: Mutex::new(Socket::open(NETFILTER, 0)),
-        })
+        Ok(NetLinks { route: Mutex::new(Route::open()?), rules: Mutex::new(Other::open(NETLINK_NETFILTER)) })
+    }
+
+    /// The connection for all but rules. If it broke, another.
+    async fn route(&self) -> LinksResult<MutexGuard<'_, Route>> {
+        let mut route = self.route.lock().await;
+        if route.is_broken() {
+            *route = Route::open()?;
+        }
+        Ok(route)
+    }
+
+    /// The connection for rules. If it broke, another.
+    async fn rules(&self) -> MutexGuard<'_, LinksResult<Other<Message>>> {
+        let mut rules = self.rules.lock().await;
+        if rules.as_ref().is_ok_and(Other::is_broken) {
+            *rules = Other::open(NETLINK_NETFILTER);
+        }
+        rules
     }
 }
 
 impl Links for NetLinks {
     fn interfaces(&self) -> BoxFuture<'_, LinksResult<Vec<Interface>>> {
-        Box::pin(async { read::interfaces(&mut *self.route.lock().await).await })
+        Box::pin(async { read::interfaces(&mut *self.route().await?).await })
     }
 
     fn path(&self, destination: IpAddr) -> BoxFuture<'_, LinksResult<Path>> {
-        Box::pin(async move { read::path(&mut *self.route.lock().await, destination).await })
+        Box::pin(async move { read::path(&mut *self.route().await?, destination).await })
     }
 
     fn default_path(&self, v6: bool) -> BoxFuture<'_, LinksResult<Path>> {
-        Box::pin(async move { read::default_path(&mut *self.route.lock().await, v6).await })
+        Box::pin(async move { read::default_path(&mut *self.route().await?, v6).await })
     }
 
     fn tables<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, LinksResult<Tables>> {
         Box::pin(async move {
-            let mut tables = read::tables(&mut *self.route.lock().await, scope).await?;
+            let mut tables = read::tables(&mut *self.route().await?, scope).await?;
             if scope.rules {
-                tables.rules = read::rules(&mut *self.rules.lock().await).await?;
+                tables.rules = read::rules(&mut *self.rules().await).await?;
             }
             Ok(tables)
         })
     }
 
     fn firewall(&self, v6: bool) -> BoxFuture<'_, LinksResult<Firewall>> {
-        Box::pin(async move { read::firewall(&mut *self.rules.lock().await, v6).await })
+        Box::pin(async move { read::firewall(&mut *self.rules().await, v6).await })
     }
 
     fn apply<'a>(&'a self, operations: &'a [Operation]) -> BoxFuture<'a, Vec<LinksResult<()>>> {
         Box::pin(async move {
-            let mut route = self.route.lock().await;
-            let mut rules = self.rules.lock().await;
+            let mut route = match self.route().await {
+                Ok(route) => route,
+                Err(error) => return vec![Err(error); operations.len()],
+            };
+            let mut rules = self.rules().await;
             apply::apply(&mut route, &mut rules, operations).await
         })
     }

@@ -1,181 +1,195 @@
-//! Routes in netlink's words.
+//! Routes in rtnetlink's words.
 
-use super::address::{V4, V6, address, family, octets, unspecified};
-use super::message::{Attributes, Message, Received, flags};
+use super::address::{address, unspecified};
+use super::connection::request;
 use super::names::Names;
 use flannel::links::{LAST_RESORT, Path, Route, Way};
 use ipnet::IpNet;
-use std::net::IpAddr;
+use rtnetlink::RouteMessageBuilder;
+use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NetlinkMessage};
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage};
+use rtnetlink::packet_route::route::{RouteProtocol, RouteScope, RouteType, RouteVia};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// `RTM_NEWROUTE`.
-pub const NEW: u16 = 24;
-/// `RTM_DELROUTE`.
-pub const DELETE: u16 = 25;
-const GET: u16 = 26;
-
-/// Bytes of `rtmsg`: family, lengths of destination and source, tos, table, protocol, scope, kind, flags (4).
-const FIXED: usize = 12;
-const DESTINATION: u16 = 1;
-const LINK: u16 = 4;
-const GATEWAY: u16 = 5;
-const PRIORITY: u16 = 6;
-const SOURCE: u16 = 7;
-const MANY_WAYS: u16 = 9;
-const TABLE: u16 = 15;
-const VIA: u16 = 18;
-const WAY_BY_NUMBER: u16 = 30;
-
-const MAIN: u8 = 254;
-const UNICAST: u8 = 1;
-const BLACKHOLE: u8 = 6;
-const SCOPE_LINK: u8 = 253;
-const ON_LINK: u32 = 4;
-/// A route that the kernel made from another for one destination.
-const CLONED: u32 = 0x200;
-/// The protocol of routes that come and go with addresses.
-const BY_KERNEL: u8 = 2;
 /// What the kernel takes for the priority of a route of IPv6 that says none.
 const PRIORITY_V6: u32 = 1024;
 
 /// Asks for the main table of a family.
-pub fn list(v6: bool) -> Message {
-    let family = if v6 { V6 } else { V4 };
-    Message::new(GET, flags::DUMP, &[family, 0, 0, 0, MAIN, 0, 0, 0, 0, 0, 0, 0])
+pub fn list(v6: bool) -> NetlinkMessage<RouteNetlinkMessage> {
+    let mut message = RouteMessage::default();
+    message.header.address_family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    message.header.table = RouteHeader::RT_TABLE_MAIN;
+    request(RouteNetlinkMessage::GetRoute(message), NLM_F_DUMP)
 }
 
 /// Asks where packets to `destination` go.
-pub fn look(destination: IpAddr) -> Message {
-    let bits = if destination.is_ipv4() { 32 } else { 128 };
-    let fixed = [family(destination), bits, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    let mut message = Message::new(GET, flags::ACK, &fixed);
-    message.put(DESTINATION, &octets(destination));
-    message
+pub fn look(destination: IpAddr) -> NetlinkMessage<RouteNetlinkMessage> {
+    let mut message = RouteMessage::default();
+    message.header.address_family =
+        if destination.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    message.header.destination_prefix_length = if destination.is_ipv4() { 32 } else { 128 };
+    message.attributes.push(RouteAttribute::Destination(destination.into()));
+    request(RouteNetlinkMessage::GetRoute(message), NLM_F_ACK)
 }
 
 /// The request that makes a route in place of one to the same destination. `link` is none for a blackhole.
-pub fn put(route: &Route, link: Option<u32>) -> Message {
-    about(NEW, flags::ACK | flags::CREATE | flags::REPLACE, route, link)
+pub fn put(route: &Route, link: Option<u32>) -> NetlinkMessage<RouteNetlinkMessage> {
+    let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
+    request(RouteNetlinkMessage::NewRoute(about(route, link)), flags)
 }
 
 /// The request that removes a route.
-pub fn delete(route: &Route, link: Option<u32>) -> Message {
-    about(DELETE, flags::ACK, route, link)
+pub fn delete(route: &Route, link: Option<u32>) -> NetlinkMessage<RouteNetlinkMessage> {
+    request(RouteNetlinkMessage::DelRoute(about(route, link)), NLM_F_ACK)
 }
 
-fn about(kind: u16, flags: u16, route: &Route, link: Option<u32>) -> Message {
+fn about(route: &Route, link: Option<u32>) -> RouteMessage {
     let (gateway, onlink) = match &route.way {
         Way::Out { gateway, onlink, .. } => (*gateway, *onlink),
         Way::Blackhole => (None, false),
     };
     let destination = route.destination.trunc();
-    let what = if link.is_some() { UNICAST } else { BLACKHOLE };
     let near = link.is_some() && gateway.is_none() && destination.addr().is_ipv4();
-    let scope = if near { SCOPE_LINK } else { 0 };
-    let [f0, f1, f2, f3] = if onlink { ON_LINK } else { 0 }.to_ne_bytes();
-    let length = destination.prefix_len();
-    let family = family(destination.addr());
-    let fixed = [family, length, 0, 0, MAIN, route.protocol, scope, what, f0, f1, f2, f3];
-    let mut message = Message::new(kind, flags, &fixed);
-    if length > 0 {
-        message.put(DESTINATION, &octets(destination.addr()));
-    }
-    match link {
-        Some(link) => message.put_u32(LINK, link),
+    let mut message = to(destination);
+    message.header.protocol = route.protocol.into();
+    message.header.scope = if near { RouteScope::Link } else { RouteScope::Universe };
+    message.header.kind = if link.is_some() { RouteType::Unicast } else { RouteType::BlackHole };
+    message.header.flags.set(RouteFlags::Onlink, onlink);
+    message.attributes.push(match link {
+        Some(link) => RouteAttribute::Oif(link),
         // Beside the route of a bridge to the same place, not instead of it.
-        None => message.put_u32(PRIORITY, LAST_RESORT),
-    }
+        None => RouteAttribute::Priority(LAST_RESORT),
+    });
     match gateway {
         Some(gateway) if gateway.is_ipv4() == destination.addr().is_ipv4() => {
-            message.put(GATEWAY, &octets(gateway));
+            message.attributes.push(RouteAttribute::Gateway(gateway.into()));
         }
-        Some(gateway) => {
-            let mut via = u16::from(self::family(gateway)).to_ne_bytes().to_vec();
-            via.extend(octets(gateway));
-            message.put(VIA, &via);
-        }
+        Some(IpAddr::V4(gateway)) => message.attributes.push(RouteAttribute::Via(RouteVia::Inet(gateway))),
+        Some(IpAddr::V6(gateway)) => message.attributes.push(RouteAttribute::Via(RouteVia::Inet6(gateway))),
         None => {}
     }
     message
 }
 
+/// A route of the main table to this network. A default route has no destination.
+fn to(destination: IpNet) -> RouteMessage {
+    let length = destination.prefix_len();
+    match destination.addr() {
+        IpAddr::V4(_) if length == 0 => RouteMessageBuilder::<Ipv4Addr>::new().build(),
+        IpAddr::V6(_) if length == 0 => RouteMessageBuilder::<Ipv6Addr>::new().build(),
+        IpAddr::V4(net) => RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(net, length).build(),
+        IpAddr::V6(net) => RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(net, length).build(),
+    }
+}
+
+/// What is of use in a route's attributes.
+#[derive(Default)]
+struct Parts {
+    destination: Option<IpAddr>,
+    gateway: Option<IpAddr>,
+    source: Option<IpAddr>,
+    link: Option<u32>,
+    priority: u32,
+    table: Option<u32>,
+    /// It has several ways, or one that stands elsewhere.
+    strange: bool,
+}
+
+fn parts(attributes: &[RouteAttribute]) -> Parts {
+    let mut parts = Parts::default();
+    for attribute in attributes {
+        match attribute {
+            RouteAttribute::Destination(found) => parts.destination = plain(found),
+            RouteAttribute::Gateway(found) => parts.gateway = plain(found),
+            // This form may be of another family than the destination.
+            RouteAttribute::Via(RouteVia::Inet(found)) => parts.gateway = Some((*found).into()),
+            RouteAttribute::Via(RouteVia::Inet6(found)) => parts.gateway = Some((*found).into()),
+            RouteAttribute::PrefSource(found) => parts.source = plain(found),
+            RouteAttribute::Oif(link) => parts.link = Some(*link),
+            RouteAttribute::Priority(priority) => parts.priority = *priority,
+            RouteAttribute::Table(table) => parts.table = Some(*table),
+            RouteAttribute::MultiPath(_) | RouteAttribute::NhId(_) => parts.strange = true,
+            _ => {}
+        }
+    }
+    parts
+}
+
+fn plain(found: &RouteAddress) -> Option<IpAddr> {
+    match found {
+        RouteAddress::Inet(found) => Some((*found).into()),
+        RouteAddress::Inet6(found) => Some((*found).into()),
+        RouteAddress::Other(bytes) => address(bytes),
+        _ => None,
+    }
+}
+
 /// Where a route of the main table leads to: for hints. None for one of another table, or one that makes no sense.
-pub fn destination(message: &Received) -> Option<IpNet> {
-    let attributes = message.attributes(FIXED);
-    let table = attributes.number(TABLE).unwrap_or_else(|| u32::from(message.byte(4)));
-    let v6 = match message.byte(0) {
-        V4 => false,
-        V6 => true,
+pub fn destination(message: &RouteMessage) -> Option<IpNet> {
+    let parts = parts(&message.attributes);
+    let table = parts.table.unwrap_or_else(|| u32::from(message.header.table));
+    let v6 = match message.header.address_family {
+        AddressFamily::Inet => false,
+        AddressFamily::Inet6 => true,
         _ => return None,
     };
-    if table != u32::from(MAIN) || message.word(8) & CLONED != 0 {
+    // A route that the kernel made from another for one destination is none of the table's.
+    if table != u32::from(RouteHeader::RT_TABLE_MAIN) || message.header.flags.contains(RouteFlags::Cloned) {
         return None;
     }
-    let to = attributes.find(DESTINATION).map_or(Some(unspecified(v6)), address)?;
-    IpNet::new(to, message.byte(1)).ok()
+    let to = parts.destination.unwrap_or_else(|| unspecified(v6));
+    IpNet::new(to, message.header.destination_prefix_length).ok()
 }
 
 /// A route that we could have made; none for every other.
-pub fn held(message: &Received, names: &Names) -> Option<Route> {
+pub fn held(message: &RouteMessage, names: &Names) -> Option<Route> {
     let destination = destination(message)?;
-    let attributes = message.attributes(FIXED);
-    let usual = match (message.byte(7), destination.addr().is_ipv6()) {
-        (BLACKHOLE, _) => LAST_RESORT,
+    let (header, parts) = (&message.header, parts(&message.attributes));
+    let usual = match (header.kind, destination.addr().is_ipv6()) {
+        (RouteType::BlackHole, _) => LAST_RESORT,
         (_, true) => PRIORITY_V6,
         (_, false) => 0,
     };
-    let plain = attributes.number(PRIORITY).unwrap_or(0) == usual
-        && attributes.find(MANY_WAYS).is_none()
-        && attributes.find(WAY_BY_NUMBER).is_none()
-        && message.byte(2) == 0
-        && message.byte(3) == 0;
-    let protocol = message.byte(5);
-    if message.kind != NEW || !plain || protocol == BY_KERNEL {
+    let plain =
+        parts.priority == usual && !parts.strange && header.source_prefix_length == 0 && header.tos == 0;
+    if !plain || header.protocol == RouteProtocol::Kernel {
         return None;
     }
-    let way = match message.byte(7) {
-        BLACKHOLE => Way::Blackhole,
-        UNICAST => Way::Out {
-            link: names.name(attributes.number(LINK)?)?.to_string(),
-            gateway: gateway(attributes),
-            onlink: message.word(8) & ON_LINK != 0,
+    let way = match header.kind {
+        RouteType::BlackHole => Way::Blackhole,
+        RouteType::Unicast => Way::Out {
+            link: names.name(parts.link?)?.to_string(),
+            gateway: parts.gateway,
+            onlink: header.flags.contains(RouteFlags::Onlink),
         },
         _ => return None,
     };
-    Some(Route { destination, way, protocol })
-}
-
-fn gateway(attributes: Attributes<'_>) -> Option<IpAddr> {
-    // The other form begins with the family, because it may be another than that of the destination.
-    let via = || attributes.find(VIA).and_then(|via| via.get(2..)).and_then(address);
-    attributes.find(GATEWAY).and_then(address).or_else(via)
+    Some(Route { destination, way, protocol: header.protocol.into() })
 }
 
 /// Where an answer to [`look`], or a route with one way, leads.
-pub fn path(message: &Received, names: &Names) -> Option<Path> {
-    let attributes = message.attributes(FIXED);
-    Some(Path {
-        link: names.name(attributes.number(LINK)?)?.to_string(),
-        source: attributes.find(SOURCE).and_then(address),
-        gateway: gateway(attributes),
-    })
+pub fn path(message: &RouteMessage, names: &Names) -> Option<Path> {
+    let parts = parts(&message.attributes);
+    let link = names.name(parts.link?)?.to_string();
+    Some(Path { link, source: parts.source, gateway: parts.gateway })
 }
 
 /// If this is a default route, its priority (smaller wins) and where it leads. Of several ways, the first.
-pub fn default_path(message: &Received, names: &Names) -> Option<(u32, Path)> {
-    let attributes = message.attributes(FIXED);
+pub fn default_path(message: &RouteMessage, names: &Names) -> Option<(u32, Path)> {
     let to = destination(message)?;
-    if message.kind != NEW || to.prefix_len() != 0 || message.byte(7) != UNICAST {
+    if to.prefix_len() != 0 || message.header.kind != RouteType::Unicast {
         return None;
     }
-    let priority = attributes.number(PRIORITY).unwrap_or(0);
+    let whole = parts(&message.attributes);
     if let Some(path) = path(message, names) {
-        return Some((priority, path));
+        return Some((whole.priority, path));
     }
-    // `rtnexthop`: length (2), flags, weight, link (4), attributes.
-    let first = attributes.find(MANY_WAYS)?;
-    let length = u16::from_ne_bytes([*first.first()?, *first.get(1)?]) as usize;
-    let link = u32::from_ne_bytes(*first.get(4..)?.first_chunk()?);
-    let link = names.name(link)?.to_string();
-    let source = attributes.find(SOURCE).and_then(address);
-    Some((priority, Path { link, source, gateway: gateway(Attributes(first.get(8..length)?)) }))
+    let first = message.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::MultiPath(ways) => ways.first(),
+        _ => None,
+    })?;
+    let link = names.name(first.interface_index)?.to_string();
+    let gateway = parts(&first.attributes).gateway;
+    Some((whole.priority, Path { link, source: whole.source, gateway }))
 }

@@ -14,11 +14,12 @@ mod expression;
 pub use expression::FOREIGN;
 
 use super::address::{V4, V6};
+use super::connection::{Other, request};
 use super::failure::failure;
-use super::message::{Message, Received, flags};
-use super::socket::Socket;
+use super::message::Message;
 use flannel::links::{LinksError, LinksResult};
 use flannel::rules::{Means, Rule, RuleSet};
+use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NetlinkMessage};
 use rustix::io::Errno;
 
 /// The part of netfilter that nftables is, as the upper half of a message's kind.
@@ -95,6 +96,11 @@ fn message(kind: u16, flags: u16, v6: bool) -> Message {
     Message::new(kind, flags, &[if v6 { V6 } else { V4 }, 0, 0, 0])
 }
 
+fn sealed(message: Message) -> NetlinkMessage<Message> {
+    let flags = message.flags;
+    request(message, flags)
+}
+
 fn about_table(kind: u16, flags: u16, v6: bool) -> Message {
     let mut message = message(kind, flags, v6);
     message.put_text(TABLE, table(v6));
@@ -102,21 +108,21 @@ fn about_table(kind: u16, flags: u16, v6: bool) -> Message {
 }
 
 /// Makes exactly these rules.
-pub async fn put(socket: &mut Socket, rules: &RuleSet) -> LinksResult<()> {
+pub async fn put(kernel: &mut Other<Message>, rules: &RuleSet) -> LinksResult<()> {
     assert_eq!(rules.means, Means::Nftables, "the other means has its own file");
     let what = table(rules.v6);
     let mut all = rules.postrouting.iter().chain(&rules.forward);
     if all.any(|rule| *rule == FOREIGN) {
         return Err(LinksError::Refused(format!("table {what}: a rule of somebody else cannot be made")));
     }
-    transact(socket, what, whole(rules)).await
+    transact(kernel, what, whole(rules)).await
 }
 
 /// The changes that make a table, whatever there was before.
 fn whole(rules: &RuleSet) -> Vec<Message> {
-    let (v6, create) = (rules.v6, flags::ACK | flags::CREATE);
+    let (v6, create) = (rules.v6, NLM_F_ACK | NLM_F_CREATE);
     // Made first, so that there is one to be removed.
-    let mut changes = vec![about_table(NEW_TABLE, create, v6), about_table(DELETE_TABLE, flags::ACK, v6)];
+    let mut changes = vec![about_table(NEW_TABLE, create, v6), about_table(DELETE_TABLE, NLM_F_ACK, v6)];
     let mut table = about_table(NEW_TABLE, create, v6);
     table.put(TABLE_NOTES, &note(&format!("rules for {}", self::table(v6))));
     changes.push(table);
@@ -126,7 +132,7 @@ fn whole(rules: &RuleSet) -> Vec<Message> {
         }
         changes.push(new_chain(&chain, v6));
         for rule in rules {
-            let mut message = about_table(NEW_RULE, create | flags::APPEND, v6);
+            let mut message = about_table(NEW_RULE, create | NLM_F_APPEND, v6);
             message.put_text(rule::CHAIN, chain.name);
             message.nest(rule::STEPS, |list| expression::put(list, v6, rule));
             changes.push(message);
@@ -136,7 +142,7 @@ fn whole(rules: &RuleSet) -> Vec<Message> {
 }
 
 fn new_chain(wish: &Chain, v6: bool) -> Message {
-    let mut message = about_table(NEW_CHAIN, flags::ACK | flags::CREATE, v6);
+    let mut message = about_table(NEW_CHAIN, NLM_F_ACK | NLM_F_CREATE, v6);
     message.put_text(chain::NAME, wish.name);
     message.nest(chain::HOOK, |hook| {
         hook.put_be32(chain::HOOK_NUMBER, wish.hook);
@@ -155,34 +161,32 @@ fn note(comment: &str) -> Vec<u8> {
 }
 
 /// Removes our table. `NotFound` if there is none.
-pub async fn delete(socket: &mut Socket, v6: bool) -> LinksResult<()> {
-    transact(socket, table(v6), vec![about_table(DELETE_TABLE, flags::ACK, v6)]).await
+pub async fn delete(kernel: &mut Other<Message>, v6: bool) -> LinksResult<()> {
+    transact(kernel, table(v6), vec![about_table(DELETE_TABLE, NLM_F_ACK, v6)]).await
 }
 
 /// Does all of these or none. The error is the first that the kernel tells.
-async fn transact(socket: &mut Socket, what: &str, changes: Vec<Message>) -> LinksResult<()> {
+async fn transact(kernel: &mut Other<Message>, what: &str, changes: Vec<Message>) -> LinksResult<()> {
     let [high, low] = (NFTABLES >> 8).to_be_bytes();
     let edge = |kind| Message::new(kind, 0, &[0, 0, high, low]);
     let mut batch = vec![edge(BATCH_BEGIN)];
     batch.extend(changes);
     batch.push(edge(BATCH_END));
     let what = format!("table {what}");
-    for answer in socket.transact(&mut batch).await? {
-        answer.map_err(|refusal| failure(&what, refusal))?;
-    }
-    Ok(())
+    let batch = batch.into_iter().map(sealed).collect();
+    kernel.transact(batch).await?.map_err(|refusal| failure(&what, refusal))
 }
 
 /// What our table holds; none if there is no such table, or no nftables in this kernel.
-pub async fn read(socket: &mut Socket, v6: bool) -> LinksResult<Option<RuleSet>> {
+pub async fn read(kernel: &mut Other<Message>, v6: bool) -> LinksResult<Option<RuleSet>> {
     let what = format!("table {}", table(v6));
-    match socket.ask_one(about_table(GET_TABLE, flags::ACK, v6)).await? {
+    match kernel.ask_one(sealed(about_table(GET_TABLE, NLM_F_ACK, v6))).await? {
         Ok(_) => {}
         Err(refusal) if absent(refusal.errno) => return Ok(None),
         Err(refusal) => return Err(failure(&what, refusal)),
     }
     let mut rules = RuleSet { v6, means: Means::Nftables, postrouting: Vec::new(), forward: Vec::new() };
-    for chain in chains(socket, v6).await?.iter().filter(|chain| text(chain, TABLE) == table(v6)) {
+    for chain in chains(kernel, v6).await?.iter().filter(|chain| text(chain, TABLE) == table(v6)) {
         // A chain of ours with other settings, or one that is not ours at all, stands as one rule of somebody else.
         match text(chain, chain::NAME).as_str() {
             "postrtg" if is(chain, &POSTROUTING) => {}
@@ -191,7 +195,7 @@ pub async fn read(socket: &mut Socket, v6: bool) -> LinksResult<Option<RuleSet>>
             _ => rules.postrouting.push(FOREIGN),
         }
     }
-    let listed = socket.dump(&about_table(GET_RULE, flags::DUMP, v6)).await?;
+    let listed = kernel.dump(sealed(about_table(GET_RULE, NLM_F_DUMP, v6))).await?;
     for message in listed.map_err(|refusal| failure(&what, refusal))? {
         let attributes = message.attributes(FIXED);
         if text(&message, TABLE) != table(v6) {
@@ -212,15 +216,15 @@ fn absent(errno: Errno) -> bool {
     matches!(errno, Errno::NOENT | Errno::OPNOTSUPP | Errno::AFNOSUPPORT)
 }
 
-async fn chains(socket: &mut Socket, v6: bool) -> LinksResult<Vec<Received>> {
-    let listed = socket.dump(&message(GET_CHAIN, flags::DUMP, v6)).await?;
+async fn chains(kernel: &mut Other<Message>, v6: bool) -> LinksResult<Vec<Message>> {
+    let listed = kernel.dump(sealed(message(GET_CHAIN, NLM_F_DUMP, v6))).await?;
     match listed {
         Err(refusal) if absent(refusal.errno) => Ok(Vec::new()),
         listed => listed.map_err(|refusal| failure("chains", refusal)),
     }
 }
 
-fn is(found: &Received, wish: &Chain) -> bool {
+fn is(found: &Message, wish: &Chain) -> bool {
     let attributes = found.attributes(FIXED);
     let hook = attributes.inside(chain::HOOK);
     hook.be32(chain::HOOK_NUMBER) == Some(wish.hook)
@@ -229,7 +233,7 @@ fn is(found: &Received, wish: &Chain) -> bool {
         && attributes.be32(chain::POLICY) == Some(ACCEPT)
 }
 
-fn text(message: &Received, kind: u16) -> String {
+fn text(message: &Message, kind: u16) -> String {
     message.attributes(FIXED).text(kind).unwrap_or_default()
 }
 
@@ -245,8 +249,8 @@ pub struct IptablesChain {
 }
 
 /// The chains of a family that are not in our table.
-pub async fn other_chains(socket: &mut Socket, v6: bool) -> LinksResult<Vec<IptablesChain>> {
-    let chains = chains(socket, v6).await?;
+pub async fn other_chains(kernel: &mut Other<Message>, v6: bool) -> LinksResult<Vec<IptablesChain>> {
+    let chains = chains(kernel, v6).await?;
     let chains = chains.iter().filter(|chain| text(chain, TABLE) != table(v6));
     Ok(chains
         .map(|chain| IptablesChain {
@@ -259,7 +263,7 @@ pub async fn other_chains(socket: &mut Socket, v6: bool) -> LinksResult<Vec<Ipta
 
 /// Whether a change told by the kernel may concern us: our tables, and of those of the iptables programs the chains in which
 /// our rules or their fate are. A machine with kube-proxy changes the others all day.
-pub fn concerns(change: &Received) -> bool {
+pub fn concerns(change: &Message) -> bool {
     if !CHANGES.contains(&change.kind) {
         return false;
     }
