@@ -227,7 +227,7 @@ fn black_box(history: &History) -> Checked {
 }
 
 /// Reads a command of the log in the terms of the clients' requests.
-fn decode(command: &Bytes) -> Result<Command, String> {
+pub(crate) fn decode(command: &Bytes) -> Result<Command, String> {
     if command.is_empty() {
         return Ok(Command::Nothing);
     }

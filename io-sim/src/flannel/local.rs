@@ -53,8 +53,8 @@ impl Local for SimLocal {
         Box::pin(async move {
             self.pass().await;
             *self.env.lock().expect("no holder panics") = Some(text.to_owned());
-            let subnet = SubnetEnv::parse(text).previous().and_then(|key| key.v4);
-            subnet.into_iter().for_each(|subnet| self.links.set_bridge(subnet));
+            let key = SubnetEnv::parse(text).previous();
+            key.iter().flat_map(super::checkers::nets).for_each(|subnet| self.links.set_bridge(subnet));
             Ok(())
         })
     }

@@ -58,7 +58,7 @@ impl Machines {
         let mut links = Vec::new();
         let hosts = plan.all_machines().map(|machine| {
             let node = world.add_node(&format!("f{machine}"));
-            let kernel = SimLinks::new(world, node, underlay_address(machine));
+            let kernel = SimLinks::in_halves(world, node, underlay_address(machine), plan.halves);
             let local = SimLocal::new(world, &kernel);
             links.push(kernel);
             Host { node, local, kv: kv(store, node), life: Mutex::default() }
@@ -122,10 +122,16 @@ impl Machines {
         life.flanneld.as_ref().filter(|_| is_awake).map(Flanneld::status)
     }
 
-    /// The subnet that a running flanneld believes to hold.
-    pub fn believes(&self, machine: u16) -> Option<SubnetKey> {
+    /// The subnet that a running flanneld believes to hold, and the store's lease by which.
+    pub fn believes(&self, machine: u16) -> Option<(SubnetKey, i64)> {
         let lease = self.status(machine)?.lease?;
-        Some(SubnetKey::parse(&lease.subnet).expect("a daemon names its lease by its key"))
+        let subnet = SubnetKey::parse(&lease.subnet).expect("a daemon names its lease by its key");
+        Some((subnet, i64::from_str_radix(&lease.id, 16).expect("a lease's number is in hexadecimal")))
+    }
+
+    /// The machine's watch of the store gets stuck, or goes on.
+    pub fn deafen(&self, machine: u16, deaf: bool) {
+        self.host(machine).kv.deafen(deaf);
     }
 
     /// Starts flanneld, unless it runs or something holds it down.
@@ -173,6 +179,16 @@ impl Machines {
                 machines.start(machine);
             });
         });
+    }
+
+    /// Restarts every flanneld that says that it needs it to follow the config.
+    pub fn restart_refusers(&self) {
+        for machine in self.0.plan.all_machines() {
+            let refuses = self.status(machine).is_some_and(|status| status.config_refused.is_some());
+            if refuses {
+                self.stop(machine);
+            }
+        }
     }
 
     /// The machine loses its power.

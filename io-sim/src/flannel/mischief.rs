@@ -65,12 +65,14 @@ impl Mischief {
             }
             MishapKind::Pause => machines.still(machine),
             MishapKind::Partition => self.each_way(machine, crate::World::cut),
+            MishapKind::Deaf => machines.deafen(machine, true),
             MishapKind::Drift(ppm) => machines.world().set_drift(machines.node(machine), ppm),
             MishapKind::Revoke
             | MishapKind::DeleteKey
             | MishapKind::Malformed
             | MishapKind::Stranger
             | MishapKind::Compact => self.0.operator.perform(machine, kind),
+            MishapKind::Retune(retuning) => self.0.operator.retune(Some(retuning)),
             MishapKind::Meddle(meddling) => machines.links(machine).meddle(meddling),
             MishapKind::Sever => machines.links(machine).sever(),
             _ => self.change_faults(number, machine, Some(kind)),
@@ -83,6 +85,8 @@ impl Mischief {
             MishapKind::Crash | MishapKind::Restart | MishapKind::PowerLoss => machines.release(machine),
             MishapKind::Pause => machines.go_on(machine),
             MishapKind::Partition => self.each_way(machine, crate::World::heal),
+            MishapKind::Retune(_) => self.0.operator.retune(None),
+            MishapKind::Deaf => machines.deafen(machine, false),
             MishapKind::Drift(_) => machines.world().set_drift(machines.node(machine), 0),
             _ => self.change_faults(number, machine, None),
         }

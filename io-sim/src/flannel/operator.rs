@@ -1,9 +1,8 @@
 //! Whoever has the store's keys at hand: writes the config, and at times things that he should not.
 
 use super::machines::{Machines, kv};
-use super::plan::MishapKind;
+use super::plan::{FlannelPlan, MishapKind, Retuning};
 use crate::fleet::SimKv;
-use crate::links::underlay_address;
 use crate::sched::NodeId;
 use flannel::registry::{DEFAULT_PREFIX, Loaded, Registry};
 use flannel::subnet::Lease;
@@ -17,6 +16,8 @@ use std::time::Duration;
 const ATTEMPTS: u32 = 5;
 /// How long he waits before he tries again.
 const AGAIN: Duration = Duration::from_millis(500);
+/// When, after the calm has begun, he looks whether everything is as it was meant.
+const TIDY_UPS: [Duration; 3] = [Duration::from_secs(4), Duration::from_secs(9), Duration::from_secs(15)];
 /// A subnet that is in no machine's share, and a text that is no lease.
 pub const SPOILT: [(&str, &str); 3] = [
     ("10.5.250.0-24", "not a lease"),
@@ -46,13 +47,52 @@ impl Operator {
 
     /// Begins: writes the config until the store has it.
     pub fn begin(&self) {
-        let (operator, config) = (self.clone(), self.machines.plan().config());
         self.machines.world().start(self.node);
-        self.machines.world().spawn_on(self.node, "operator", async move {
-            while !operator.put("config", &config, 0).await {
-                operator.pause().await;
+        self.retune(None);
+        self.tidy_up();
+    }
+
+    /// Writes another config, if the store can be reached; with none the plan's own, until the store has it.
+    pub fn retune(&self, retuning: Option<Retuning>) {
+        let operator = self.clone();
+        self.machines.world().spawn_on(self.node, "config", async move {
+            match retuning.map(|retuning| operator.machines.plan().retuned(retuning)) {
+                Some(Some(text)) => drop(operator.put("config", &text, 0).await),
+                Some(None) => {
+                    let key = format!("{DEFAULT_PREFIX}/config").into();
+                    // Once is enough for a mishap.
+                    let _ = operator.kv.delete_range(DeleteRangeRequest { key, ..Default::default() }).await;
+                }
+                None => operator.write_config().await,
             }
         });
+    }
+
+    /// Sees to it, once it is calm, that the config is the plan's own and that nobody who asked for a restart waits for one.
+    fn tidy_up(&self) {
+        let world = self.machines.world();
+        let calm = Duration::from_millis(self.machines.plan().store.calm_ms);
+        for after in TIDY_UPS {
+            let operator = self.clone();
+            world.at(calm + after, move |world| {
+                let again = operator.clone();
+                world.spawn_on(operator.node, "tidy up", async move {
+                    let loaded = again.registry().load().await.ok();
+                    if loaded.and_then(|loaded| loaded.config) != Some(again.machines.plan().config()) {
+                        again.write_config().await;
+                    }
+                });
+                operator.machines.restart_refusers();
+            });
+        }
+    }
+
+    /// Writes the plan's config, until the store has it.
+    async fn write_config(&self) {
+        let config = self.machines.plan().config();
+        while !self.put("config", &config, 0).await {
+            self.pause().await;
+        }
     }
 
     async fn pause(&self) {
@@ -64,6 +104,25 @@ impl Operator {
         let key = format!("{DEFAULT_PREFIX}/{name}").into();
         let request = PutRequest { key, value: value.to_owned().into(), lease, ..Default::default() };
         self.kv.put(request).await.is_ok()
+    }
+
+    /// Writes leases of so many machines that are not there, in subnets of a large network that no
+    /// machine of the plan gets; a script's deed.
+    pub fn crowd(&self, count: u16) {
+        let operator = self.clone();
+        self.machines.world().spawn_on(self.node, "crowd", async move {
+            for number in 0..count {
+                let [high, low] = number.to_be_bytes();
+                let name = format!("subnets/10.{}.{low}.0-24", 100 + u16::from(high));
+                let mac = format!("02:00:00:00:{high:02x}:{low:02x}");
+                let value = format!(
+                    r#"{{"PublicIP":"172.16.{high}.{low}","BackendType":"vxlan","BackendData":{{"VNI":1,"VtepMAC":"{mac}"}}}}"#
+                );
+                while !operator.put(&name, &value, 0).await {
+                    operator.pause().await;
+                }
+            }
+        });
     }
 
     /// Does one deed about a machine; tries a few times.
@@ -97,7 +156,7 @@ impl Operator {
             }
             _ => {
                 let Ok(loaded) = self.registry().load().await else { return false };
-                let Some(lease) = of_machine(&loaded, machine) else { return true };
+                let Some(lease) = of_machine(self.machines.plan(), &loaded, machine) else { return true };
                 self.take_away(lease, kind).await
             }
         }
@@ -114,8 +173,8 @@ impl Operator {
 }
 
 /// The lease of a machine, if it has one.
-fn of_machine(loaded: &Loaded, machine: u16) -> Option<&Lease> {
-    loaded.leases.iter().find(|lease| lease.value.public_ip == underlay_address(machine))
+fn of_machine<'a>(plan: &FlannelPlan, loaded: &'a Loaded, machine: u16) -> Option<&'a Lease> {
+    loaded.leases.iter().find(|lease| plan.machine_of(&lease.value) == Some(machine))
 }
 
 /// Whether there is no use in trying again.

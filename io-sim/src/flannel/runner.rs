@@ -4,15 +4,16 @@
 //! container must reach every other, and nothing stale may be left.
 
 use super::checkers::exclusive::Onlooker;
-use super::checkers::{entries, promise, reach};
+use super::checkers::{entries, ledger, promise, reach, steady};
 use super::machines::Machines;
 use super::mischief::Mischief;
 use super::operator::Operator;
 use super::plan::FlannelPlan;
+use crate::checkers::replay::Replay;
 use crate::checkers::{Checked, Failure};
 use crate::cluster::Cluster;
 use crate::room::Room;
-use crate::runner::{Counts, Options, Report};
+use crate::runner::{Counts, Options, Report, decode};
 use crate::storm::Storm;
 use crate::trace;
 use crate::world::World;
@@ -111,6 +112,9 @@ fn verdict(cloud: &Cloud, loaded: Option<&Loaded>) -> Checked {
         return Err(Failure { checker: "flannel-reach", invariant: "calm-is-served", text });
     };
     cloud.onlooker.verdict()?;
+    steady::check(machines)?;
+    let replay = Replay::new(machines.store().evidence().logs.entries(), decode)?;
+    ledger::check(machines, &cloud.onlooker, &replay)?;
     promise::check(machines, &cloud.onlooker)?;
     if plan.settled_ms() < plan.store.end_ms {
         reach::check(machines, loaded)?;
@@ -124,7 +128,7 @@ fn report(cloud: &Cloud, failure: Option<Failure>) -> Report {
     let mut classes: BTreeMap<&'static str, u64> = BTreeMap::new();
     let mishaps = plan.mishaps.iter().map(|mishap| mishap.kind.name());
     let faults = plan.store.faults.iter().map(|fault| fault.class.name());
-    mishaps.chain(faults).for_each(|name| *classes.entry(name).or_default() += 1);
+    mishaps.chain(faults).chain(plan.traits()).for_each(|name| *classes.entry(name).or_default() += 1);
     let (trace_hash, events) = world.digest();
     let evidence = cloud.machines.store().evidence();
     let requests = plan.all_machines().map(|machine| cloud.machines.requests(machine)).sum();

@@ -21,7 +21,7 @@ use kernel::watch::{WatchRequest, WatchResponse};
 use kernel::{BoxFuture, Code, Kv, KvError};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use store::Member;
 
@@ -47,6 +47,7 @@ pub struct SimKv {
     node: NodeId,
     member: Arc<AtomicU8>,
     calls: Arc<AtomicU64>,
+    deaf: Arc<AtomicBool>,
 }
 
 type Answer<T> = oneshot::Receiver<KvResult<T>>;
@@ -60,12 +61,17 @@ impl SimKv {
     pub fn new(cluster: &Cluster, node: NodeId, member: u8) -> SimKv {
         assert!((1..=cluster.plan().members).contains(&member), "there is no member {member}");
         let member = Arc::new(AtomicU8::new(member));
-        SimKv { cluster: cluster.clone(), node, member, calls: Arc::default() }
+        SimKv { cluster: cluster.clone(), node, member, calls: Arc::default(), deaf: Arc::default() }
     }
 
     /// Requests that this client and its clones have made; a stream of watchers is one.
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
+    }
+
+    /// From now on its streams show signs of life only, as behind a proxy that is stuck; what they would have said comes later.
+    pub fn deafen(&self, deaf: bool) {
+        self.deaf.store(deaf, Ordering::Relaxed);
     }
 
     fn member(&self) -> u8 {
@@ -308,8 +314,18 @@ impl SimWatch {
         Err(unavailable(text))
     }
 
+    /// What arrives meanwhile stays in the connection.
+    async fn wait_out_deafness(&mut self) {
+        while self.kv.deaf.load(Ordering::Relaxed) {
+            let world = self.kv.cluster.world();
+            world.sleep_until(world.now() + TRY_AGAIN).await;
+            self.heard = self.kv.cluster.world().now();
+        }
+    }
+
     async fn hear(&mut self) -> KvResult<WatchResponse> {
         loop {
+            self.wait_out_deafness().await;
             let world = self.kv.cluster.world();
             let silence = world.sleep_until(self.heard + SILENCE);
             let heard = match select(pin!(self.arriving.next()), silence).await {

@@ -150,7 +150,8 @@ impl SimLinks {
             })),
             Meddling::Flap => external.map_or_else(Vec::new, |link| {
                 let down = Operation::SetLink(Link { up: false, ..link.clone() });
-                vec![down, Operation::SetLink(Link { up: true, ..link }), self.default_route()]
+                let up = Operation::SetLink(Link { up: true, ..link });
+                vec![down, up, self.default_route(false), self.default_route(true)]
             }),
             Meddling::ExternalMtu => {
                 let mtu = [1_400, 9_000, 1_500][nth % 3];

@@ -6,7 +6,7 @@
 
 use flannel::links::*;
 use flannel::rules::{Means, RuleSet, Verdict};
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -130,7 +130,11 @@ impl Kernel {
         }
         if let LinkKind::Vxlan(wish) = &link.kind {
             self.known(&wish.device)?;
-            let same = |other: &&Link| matches!(&other.kind, LinkKind::Vxlan(other) if other.vni == wish.vni && other.port == wish.port);
+            // As Linux 6.18 has it: one device of a network and port for each family of addresses.
+            let clashes = |other: &Vxlan| {
+                (other.vni, other.port, other.local.is_ipv4()) == (wish.vni, wish.port, wish.local.is_ipv4())
+            };
+            let same = |other: &&Link| matches!(&other.kind, LinkKind::Vxlan(other) if clashes(other));
             if let Some(other) = self.links.values().find(same) {
                 return Err(LinksError::Exists(format!(
                     "VNI {} on port {} as {}",
@@ -329,17 +333,20 @@ impl Kernel {
         self.neighbours.get(&(link.to_owned(), address)).copied()
     }
 
+    /// All whom a link knows.
+    pub fn neighbours_on<'a>(&'a self, link: &'a str) -> impl Iterator<Item = (IpAddr, Mac)> {
+        let on = self.neighbours.iter().filter(move |((by, _), _)| by == link);
+        on.map(|((_, address), mac)| (*address, *mac))
+    }
+
     /// Which machine has a MAC.
     pub fn forwarding(&self, link: &str, mac: Mac) -> Option<IpAddr> {
         self.forwardings.get(&(link.to_owned(), mac)).copied()
     }
 
-    /// The subnet of the containers' bridge, if there is one.
-    pub fn bridge_subnet(&self) -> Option<Ipv4Net> {
-        self.addresses_of(super::BRIDGE).find_map(|address| match address.net {
-            IpNet::V4(net) => Some(net.trunc()),
-            IpNet::V6(_) => None,
-        })
+    /// The subnets of the containers' bridge.
+    pub fn bridge_subnets(&self) -> BTreeSet<IpNet> {
+        self.addresses_of(super::BRIDGE).map(|address| address.net.trunc()).collect()
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::SimLinks;
 use super::faults::Luck;
+use super::steady::Ways;
 use flannel::links::*;
 use kernel::BoxFuture;
 use std::net::IpAddr;
@@ -72,12 +73,20 @@ impl Links for SimLinks {
     fn apply<'a>(&'a self, operations: &'a [Operation]) -> BoxFuture<'a, Vec<LinksResult<()>>> {
         Box::pin(async move {
             let mut outcomes = Vec::with_capacity(operations.len());
+            let mut ways = Ways::before(&self.lock().kernel, operations);
             for batch in operations.chunks(BATCH) {
                 let pause = self.pause(batch.len());
                 self.pass(pause).await;
-                outcomes.extend(batch.iter().map(|operation| self.try_it(operation)));
+                for operation in batch {
+                    let outcome = self.try_it(operation);
+                    ways.after(&self.lock().kernel, operation, &outcome);
+                    outcomes.push(outcome);
+                }
             }
             assert_eq!(outcomes.len(), operations.len(), "one outcome for each operation");
+            let mut state = self.lock();
+            let lost = ways.lost(&state.kernel);
+            state.lost.extend(lost);
             outcomes
         })
     }

@@ -32,7 +32,8 @@ impl Agent {
                 self.say(format!("backend {}, over {link} with MTU {mtu}", place.config.backend.name()));
                 self.holder.offer(place.offer.clone());
                 self.place = Some(place);
-                (self.preparing, self.refused, self.status.last_error) = (None, None, None);
+                (self.preparing, self.refused) = (None, None);
+                (self.status.config_refused, self.status.last_error) = (None, None);
                 self.table.soil(now);
             }
             Err(text) => {

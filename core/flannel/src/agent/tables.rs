@@ -161,6 +161,9 @@ impl Agent {
             self.offer();
             desired = self.wish(lease);
         }
+        if self.has_run_out(lease) {
+            return Ok(0);
+        }
         let operations = plan_with(self.planted, &desired.tables, &present, &desired.ours);
         let mended = self.table.settled && self.table.last.as_ref() == Some(&desired);
         if mended && !operations.is_empty() {
@@ -179,11 +182,26 @@ impl Agent {
             self.status.ready = false;
             return Err(explain(&failures));
         }
+        if self.has_run_out(lease) {
+            return Ok(0);
+        }
         self.write_env(lease, mtu).await?;
         if !std::mem::replace(&mut self.status.ready, true) {
             self.say(format!("ready: {} with {peers} peers", lease.key));
         }
         if failures.is_empty() { Ok(operations.len()) } else { Err(explain(&failures)) }
+    }
+
+    /// Whether the lease's time is over, though it was not when this look began: a machine may have stood still meanwhile. The
+    /// next turn comes at once, and stops the traffic.
+    fn has_run_out(&mut self, lease: &Lease) -> bool {
+        let now = self.ports.clock.now();
+        if self.held(now).is_some_and(|held| held.key == lease.key) {
+            return false;
+        }
+        self.ports.probe.sometimes("flannel: the lease ran out in the middle of a look");
+        self.table.soil(now);
+        true
     }
 
     /// Takes our devices down and routes to peers away.

@@ -7,38 +7,50 @@
 use super::super::machines::Machines;
 use super::super::plan::Backend;
 use crate::checkers::{Checked, ensure};
-use crate::links::underlay_address;
+use crate::links::{underlay_address, underlay_address_v6};
 use flannel::links::*;
 use flannel::registry::Loaded;
 use flannel::subnet::Lease;
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 const NAME: &str = "flannel-entries";
 const BOOT: u8 = 3;
+/// The devices of a backend; others may be left from a config that was in force for a while.
+fn devices(backend: Backend) -> &'static [&'static str] {
+    match backend {
+        Backend::Vxlan => &["flannel.1", "flannel-v6.1"],
+        Backend::Ipip => &["flannel.ipip"],
+        Backend::HostGw | Backend::Udp => &[],
+    }
+}
+
+/// A machine that another should know.
+struct Peer {
+    machine: u16,
+    /// Whether packets to it go by a plain route.
+    direct: bool,
+}
 
 /// Checks every machine at the end.
 pub fn check(machines: &Machines, store: &Loaded) -> Checked {
-    let network: IpNet = "10.5.0.0/16".parse().expect("a network");
+    let (plan, networks) = (machines.plan(), machines.plan().networks());
     for (machine, own) in super::holders(machines, store) {
         let kernel = machines.links(machine).kernel();
-        let names: BTreeSet<String> =
-            kernel.links().map(|link| link.name.clone()).filter(|name| name.starts_with("flannel")).collect();
-        let present = kernel.tables(&Scope { links: names, networks: vec![network], rules: true });
+        let names = devices(plan.backend).iter().map(|name| (*name).to_owned()).collect();
+        let present = kernel.tables(&Scope { links: names, networks: networks.clone(), rules: true });
         let mut wished = Tables::default();
         if own.is_empty() {
             wished.neighbours.clone_from(&present.neighbours);
             wished.forwardings.clone_from(&present.forwardings);
         } else {
-            let fits = |lease: &&Lease| {
-                usable(machines, lease) && lease.value.public_ip != underlay_address(machine)
-            };
-            store
-                .leases
-                .iter()
-                .filter(fits)
-                .for_each(|lease| add(machines.plan().backend, lease, &mut wished));
+            for lease in &store.leases {
+                // A lease that peers of this cluster can serve is of a machine of the plan.
+                let peer = plan.machine_of(&lease.value).filter(|peer| *peer != machine);
+                let peer = peer.map(|peer| Peer { machine: peer, direct: plan.is_direct(machine, peer) });
+                peer.into_iter().for_each(|peer| add(plan.backend, &peer, lease, &mut wished));
+            }
         }
         let routes: BTreeSet<Route> = present.routes.iter().filter(|route| to_peer(route)).cloned().collect();
         same(machine, "neighbours", &present.neighbours, &wished.neighbours)?;
@@ -48,34 +60,36 @@ pub fn check(machines: &Machines, store: &Loaded) -> Checked {
     Ok(())
 }
 
-/// A lease that peers of this cluster can serve: of a machine of the plan.
-fn usable(machines: &Machines, lease: &Lease) -> bool {
-    machines.plan().all_machines().any(|machine| underlay_address(machine) == lease.value.public_ip)
-}
-
 fn to_peer(route: &Route) -> bool {
     route.protocol == BOOT && matches!(&route.way, Way::Out { gateway: Some(_), .. })
 }
 
-fn add(backend: Backend, lease: &Lease, wished: &mut Tables) {
-    let subnet: Ipv4Net = lease.key.v4.expect("the network is of IPv4");
-    let (machine, link) = (IpAddr::from(lease.value.public_ip), "flannel.1".to_owned());
-    let by = |link: &str, gateway: IpAddr, onlink: bool| Route {
-        destination: subnet.into(),
-        way: Way::Out { link: link.to_owned(), gateway: Some(gateway), onlink },
-        protocol: BOOT,
-    };
-    match backend {
-        Backend::Vxlan => {
-            let Ok(data) = lease.value.vxlan(false) else { return };
-            let address = IpAddr::from(subnet.network());
-            wished.routes.insert(by(&link, address, true));
-            wished.neighbours.insert(Neighbour { link: link.clone(), address, mac: data.mac });
-            wished.forwardings.insert(Forwarding { link, mac: data.mac, machine });
+fn add(backend: Backend, peer: &Peer, lease: &Lease, wished: &mut Tables) {
+    for subnet in super::nets(&lease.key) {
+        let v6 = matches!(subnet, IpNet::V6(_));
+        let machine: IpAddr = match v6 {
+            true => underlay_address_v6(peer.machine).into(),
+            false => underlay_address(peer.machine).into(),
+        };
+        let by = |link: &str, gateway: IpAddr, onlink: bool| Route {
+            destination: subnet,
+            way: Way::Out { link: link.to_owned(), gateway: Some(gateway), onlink },
+            protocol: BOOT,
+        };
+        match backend {
+            Backend::Udp => {}
+            Backend::HostGw => drop(wished.routes.insert(by(crate::links::EXTERNAL, machine, false))),
+            _ if peer.direct => drop(wished.routes.insert(by(crate::links::EXTERNAL, machine, false))),
+            Backend::Ipip => drop(wished.routes.insert(by("flannel.ipip", machine, true))),
+            Backend::Vxlan => {
+                let Ok(data) = lease.value.vxlan(v6) else { continue };
+                let (link, address) = (if v6 { "flannel-v6.1" } else { "flannel.1" }, subnet.network());
+                wished.routes.insert(by(link, address, true));
+                let link = link.to_owned();
+                wished.neighbours.insert(Neighbour { link: link.clone(), address, mac: data.mac });
+                wished.forwardings.insert(Forwarding { link, mac: data.mac, machine });
+            }
         }
-        Backend::HostGw => drop(wished.routes.insert(by(crate::links::EXTERNAL, machine, false))),
-        Backend::Ipip => drop(wished.routes.insert(by("flannel.ipip", machine, true))),
-        Backend::Udp => {}
     }
 }
 

@@ -28,7 +28,12 @@ struct Seen {
     failure: Option<Failure>,
     /// All that each machine believed to hold, in the order in which it began.
     held: BTreeMap<u16, Vec<SubnetKey>>,
+    /// When each machine was last seen to believe in a lease: by subnet, and the store's lease it hangs on.
+    beliefs: BTreeMap<Belief, Duration>,
 }
+
+/// A machine, the subnet it believes to hold, and the store's lease by which.
+pub type Belief = (u16, SubnetKey, i64);
 
 impl Onlooker {
     /// Looks from now on.
@@ -51,12 +56,13 @@ impl Onlooker {
         let mut holders: BTreeMap<SubnetKey, u16> = BTreeMap::new();
         let mut seen = self.seen();
         for machine in machines.plan().all_machines() {
-            let Some(subnet) = machines.believes(machine) else { continue };
+            let Some((subnet, lease)) = machines.believes(machine) else { continue };
+            seen.beliefs.insert((machine, subnet, lease), machines.world().now());
             let held = seen.held.entry(machine).or_default();
             if held.last() != Some(&subnet) {
                 held.push(subnet);
             }
-            if was_robbed(machines, machine) || !carries(machines, machine, &subnet) {
+            if was_robbed(machines, machine, machines.world().now()) || !carries(machines, machine, &subnet) {
                 continue;
             }
             if let Some(other) = holders.insert(subnet, machine) {
@@ -73,15 +79,19 @@ impl Onlooker {
         self.seen().failure.clone().map_or(Ok(()), Err)
     }
 
+    /// When each belief was last seen.
+    pub fn beliefs(&self) -> BTreeMap<Belief, Duration> {
+        self.seen().beliefs.clone()
+    }
+
     /// All that a machine believed to hold, in the order in which it began.
     pub fn held(&self, machine: u16) -> Vec<SubnetKey> {
         self.seen().held.get(&machine).cloned().unwrap_or_default()
     }
 }
 
-/// Whether somebody has just taken the machine's lease away by hand: others may have the subnet before it can know.
-fn was_robbed(machines: &Machines, machine: u16) -> bool {
-    let now = machines.world().now();
+/// Whether somebody has, at `now`, just taken the machine's lease away by hand: others may have the subnet before it can know.
+pub(super) fn was_robbed(machines: &Machines, machine: u16, now: Duration) -> bool {
     let mut mishaps = machines.plan().mishaps.iter();
     mishaps.any(|mishap| {
         let at = Duration::from_millis(mishap.at_ms);

@@ -14,7 +14,15 @@ pub fn check(machines: &Machines, onlooker: &Onlooker) -> Checked {
     let most_ms = plan.ttl_s * 1_000 / 3;
     let store_ms: u64 = plan.store.faults.iter().map(|fault| fault.for_ms + 5_000).sum();
     for machine in plan.all_machines() {
-        let here = |mishap: &&Mishap| mishap.machines.contains(&machine);
+        let here = |mishap: &&Mishap| {
+            let all = matches!(mishap.kind, MishapKind::Retune(_));
+            all || mishap.machines.contains(&machine)
+        };
+        let moved =
+            |mishap: &Mishap| matches!(mishap.kind, MishapKind::Retune(retuning) if retuning.moves_subnets());
+        if plan.mishaps.iter().any(moved) {
+            return Ok(());
+        }
         let away_ms: u64 = plan.mishaps.iter().filter(here).map(|mishap| kept_away_ms(mishap, most_ms)).sum();
         if away_ms + store_ms > most_ms {
             continue;
@@ -37,6 +45,7 @@ fn kept_away_ms(mishap: &Mishap, most_ms: u64) -> u64 {
         | MishapKind::Pause
         | MishapKind::Partition
         | MishapKind::Slow(_) => mishap.for_ms + 1_000,
+        MishapKind::Retune(retuning) if retuning.blocks_starts() => mishap.for_ms + 1_000,
         _ => 0,
     }
 }

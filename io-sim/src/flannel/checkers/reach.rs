@@ -6,12 +6,12 @@
 
 use super::super::machines::Machines;
 use crate::checkers::{Checked, ensure};
-use crate::links::Underlay;
+use crate::links::{Underlay, nth_address};
 use flannel::env::SubnetEnv;
 use flannel::registry::Loaded;
-use flannel::subnet::Lease;
+use flannel::subnet::{Lease, SubnetKey};
+use ipnet::IpNet;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 
 const NAME: &str = "flannel-reach";
 
@@ -24,7 +24,8 @@ pub fn check(machines: &Machines, store: &Loaded) -> Checked {
         holders.extend(leases.first().map(|lease| (*machine, *lease)));
     }
     let due = all.len().min(subnets);
-    ensure(holders.len() == due, NAME, "all-have-leases", || {
+    // There may be more: a config may have named more subnets for a while.
+    ensure(holders.len() >= due, NAME, "all-have-leases", || {
         let without: Vec<String> = all
             .keys()
             .filter(|machine| !holders.contains_key(machine))
@@ -33,7 +34,7 @@ pub fn check(machines: &Machines, store: &Loaded) -> Checked {
         format!("{} machines of {due} have a lease; without: {without:?}", holders.len())
     })?;
     holders.iter().try_for_each(|(machine, lease)| settled(machines, *machine, lease))?;
-    everybody(machines, &holders)
+    everybody(machines, &holders.into_iter().map(|(machine, lease)| (machine, lease.key)).collect())
 }
 
 fn settled(machines: &Machines, machine: u16, lease: &Lease) -> Checked {
@@ -41,7 +42,7 @@ fn settled(machines: &Machines, machine: u16, lease: &Lease) -> Checked {
     ensure(status.as_ref().is_some_and(|status| status.ready), NAME, "holder-is-ready", || {
         format!("machine {machine}, which has {}, is not ready: {status:?}", lease.key)
     })?;
-    let believes = machines.believes(machine);
+    let believes = machines.believes(machine).map(|(subnet, _)| subnet);
     ensure(believes == Some(lease.key), NAME, "belief-is-true", || {
         format!("machine {machine} has {} and believes to have {believes:?}", lease.key)
     })?;
@@ -49,28 +50,29 @@ fn settled(machines: &Machines, machine: u16, lease: &Lease) -> Checked {
     ensure(env == Some(lease.key), NAME, "env-names-the-lease", || {
         format!("subnet.env of machine {machine} says {env:?}, its lease is {}", lease.key)
     })?;
-    let bridge = machines.links(machine).kernel().bridge_subnet();
-    ensure(bridge == lease.key.v4, NAME, "bridge-is-of-the-lease", || {
+    let bridge = machines.links(machine).kernel().bridge_subnets();
+    ensure(super::nets(&lease.key).all(|net| bridge.contains(&net)), NAME, "bridge-is-of-the-lease", || {
         format!("the bridge of machine {machine} has {bridge:?}, its lease is {}", lease.key)
     })
 }
 
-fn everybody(machines: &Machines, holders: &BTreeMap<u16, &Lease>) -> Checked {
+/// Whether every container of the holders of these subnets reaches every other, now.
+pub fn everybody(machines: &Machines, holders: &BTreeMap<u16, SubnetKey>) -> Checked {
     let underlay = Underlay::new(machines.all_links());
     for from in holders.keys() {
-        for (to, lease) in holders.iter().filter(|(to, _)| *to != from) {
-            let subnet = lease.key.v4.expect("the network is of IPv4");
-            let container: IpAddr = Ipv4Addr::from(u32::from(subnet.network()) + 7).into();
-            let walk = underlay.walk(usize::from(*from) - 1, container);
-            let arrived = walk.end.is_ok() && walk.machines == [usize::from(*from) - 1, usize::from(*to) - 1];
-            ensure(arrived, NAME, "every-container-reaches-every-other", || {
-                let why = walk.end.as_ref().err().map(ToString::to_string);
-                format!(
-                    "{container} of machine {to} from machine {from}: passed {:?}; {why:?}",
-                    walk.machines
-                )
-            })?;
+        for (to, key) in holders.iter().filter(|(to, _)| *to != from) {
+            super::nets(key).try_for_each(|subnet| one_way(&underlay, *from, *to, subnet))?;
         }
     }
     Ok(())
+}
+
+fn one_way(underlay: &Underlay<'_>, from: u16, to: u16, subnet: IpNet) -> Checked {
+    let container = nth_address(subnet, 7).addr();
+    let walk = underlay.walk(usize::from(from) - 1, container);
+    let arrived = walk.end.is_ok() && walk.machines == [usize::from(from) - 1, usize::from(to) - 1];
+    ensure(arrived, NAME, "every-container-reaches-every-other", || {
+        let why = walk.end.as_ref().err().map(ToString::to_string);
+        format!("{container} of machine {to} from machine {from}: passed {:?}; {why:?}", walk.machines)
+    })
 }

@@ -25,10 +25,22 @@ impl FlannelPlan {
         let ttl_s = pick(&mut draw, &[10, 15, 20]);
         let store = store(seed, &mut draw);
         let mishaps = mishaps(&mut Stream::new(seed, "flannel mishaps", 0), machines);
-        let mut plan = FlannelPlan { store, machines, backend, subnets, ttl_s, mishaps };
+        let (families, direct, halves) = ways(&mut Stream::new(seed, "flannel ways", 0), backend);
+        let mut plan =
+            FlannelPlan { store, machines, backend, families, direct, halves, subnets, ttl_s, mishaps };
         plan.store.end_ms = plan.settled_ms() + AT_REST_MS;
         plan
     }
+}
+
+/// The families, whether there are plain routes, and whether there are two subnets between machines: what the backend can.
+fn ways(draw: &mut Stream, backend: Backend) -> (Families, bool, bool) {
+    let families = match backend {
+        Backend::Udp | Backend::Ipip => Families::V4,
+        _ => pick(draw, &[Families::V4, Families::V4, Families::V6, Families::Dual, Families::Dual]),
+    };
+    let direct = matches!(backend, Backend::Vxlan | Backend::Ipip) && draw.chance(1, 3);
+    (families, direct, backend != Backend::HostGw && draw.chance(1, 3))
 }
 
 fn pick<T: Copy>(draw: &mut Stream, choices: &[T]) -> T {
@@ -59,6 +71,9 @@ fn mishaps(draw: &mut Stream, machines: u16) -> Vec<Mishap> {
     let meddlings = Meddling::ALL.into_iter().map(|(name, _)| name);
     let names: Vec<&str> =
         MishapKind::NAMES.into_iter().chain(meddlings).filter(|_| draw.chance(1, 4)).collect();
+    let retunings = Retuning::ALL.into_iter().map(|(name, _)| name).filter(|_| draw.chance(1, 12));
+    let retunings: Vec<&str> = retunings.collect();
+    let names: Vec<&str> = names.into_iter().chain(retunings).collect();
     let mut mishaps = Vec::new();
     for name in names {
         let most = if name == "gone" { 1 } else { 4 };
@@ -71,8 +86,26 @@ fn mishaps(draw: &mut Stream, machines: u16) -> Vec<Mishap> {
             mishaps.push(Mishap { at_ms, for_ms, machines: some(draw, machines, count), kind });
         }
     }
+    if draw.chance(1, 6) {
+        mishaps.extend(blind_spot(draw, machines));
+    }
     mishaps.sort_by_key(|mishap| mishap.at_ms);
     mishaps
+}
+
+/// Somebody meddles while every hint of it is lost, so late that nothing else may make the daemon look again.
+fn blind_spot(draw: &mut Stream, machines: u16) -> Vec<Mishap> {
+    let count = pick(draw, &[1, machines]);
+    let list = some(draw, machines, count);
+    let from = draw.between(CALM_MS - 6_000, CALM_MS - 3_000);
+    let mishap = |at_ms, for_ms, kind| Mishap { at_ms, for_ms, machines: list.clone(), kind };
+    let mut spot = vec![mishap(from, CALM_MS - from, MishapKind::HintsLost(1_000))];
+    for _ in 0..draw.between(1, 3) {
+        let kind = MishapKind::Meddle(pick(draw, &Meddling::ALL).1);
+        let at_ms = draw.between(from + 1, CALM_MS - 500);
+        spot.push(mishap(at_ms, 0, kind));
+    }
+    spot
 }
 
 fn some(draw: &mut Stream, machines: u16, count: u16) -> Vec<u16> {
@@ -94,7 +127,11 @@ fn kind_named(name: &str, draw: &mut Stream) -> MishapKind {
         "gone" => MishapKind::Gone,
         "pause" => MishapKind::Pause,
         "partition" => MishapKind::Partition,
-        "drift" => MishapKind::Drift(if permille(&[0, 1]) == 0 { -500 } else { 500 }),
+        "deaf" => MishapKind::Deaf,
+        "drift" => {
+            let ppm = permille(&[500, 20_000]) as i64;
+            MishapKind::Drift(if permille(&[0, 1]) == 0 { -ppm } else { ppm })
+        }
         "revoke" => MishapKind::Revoke,
         "delete-key" => MishapKind::DeleteKey,
         "malformed" => MishapKind::Malformed,
@@ -107,6 +144,10 @@ fn kind_named(name: &str, draw: &mut Stream) -> MishapKind {
         "hints-late" => MishapKind::HintsLate(permille(&[100, 2_000])),
         "slow" => MishapKind::Slow(permille(&[10, 500])),
         "sever" => MishapKind::Sever,
+        other if other.starts_with("config-") => {
+            let found = Retuning::ALL.into_iter().find(|(name, _)| *name == other);
+            MishapKind::Retune(found.expect("a name of the list").1)
+        }
         other => {
             let found = Meddling::ALL.into_iter().find(|(name, _)| *name == other);
             MishapKind::Meddle(found.expect("a name of one of the two lists").1)

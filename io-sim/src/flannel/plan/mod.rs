@@ -12,11 +12,15 @@
 //!
 //! As with the store's plans, any part of a plan is a plan.
 
+mod config;
 mod draw;
 mod text;
 
-use crate::links::Meddling;
+pub use config::Retuning;
+
+use crate::links::{Meddling, machine_of, same_half};
 use crate::plan::Plan;
+use flannel::subnet::LeaseValue;
 
 /// The most machines a plan may have.
 pub const MAX_MACHINES: u16 = 2_000;
@@ -30,6 +34,12 @@ pub struct FlannelPlan {
     pub machines: u16,
     /// How packets travel.
     pub backend: Backend,
+    /// Which families of addresses the network has.
+    pub families: Families,
+    /// Peers on the same link are reached by plain routes (DirectRouting of vxlan and ipip).
+    pub direct: bool,
+    /// Machines of even and of odd numbers are in two subnets, with a router between them.
+    pub halves: bool,
     /// Subnets that there are for them; with fewer than machines, some wait.
     pub subnets: u16,
     /// Time of a lease without renewal, in seconds.
@@ -66,6 +76,28 @@ impl Backend {
     }
 }
 
+/// Families of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Families {
+    /// IPv4 only.
+    V4,
+    /// IPv6 only.
+    V6,
+    /// Both.
+    Dual,
+}
+
+impl Families {
+    /// All, by their names in the text form.
+    pub const ALL: [(&str, Families); 3] =
+        [("ipv4", Families::V4), ("ipv6", Families::V6), ("dual", Families::Dual)];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Families::ALL.into_iter().find(|(_, other)| *other == self).expect("all are listed").0
+    }
+}
+
 /// Something that goes wrong for a while.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mishap {
@@ -94,6 +126,8 @@ pub enum MishapKind {
     Pause,
     /// The machine is cut off from the store's members.
     Partition,
+    /// The machine's watch of the store is stuck: it hears of no change, though its requests are answered.
+    Deaf,
     /// flanneld's clock runs fast (above 0) or slow, by so many parts per million.
     Drift(i64),
     /// Somebody revokes the machine's lease.
@@ -108,6 +142,8 @@ pub enum MishapKind {
     Compact,
     /// Somebody meddles with the kernel.
     Meddle(Meddling),
+    /// Somebody writes another network config, and the first one again at the end.
+    Retune(Retuning),
     /// So many operations of a thousand fail with EEXIST.
     Exists(u64),
     /// So many operations of a thousand fail with EBUSY.
@@ -126,13 +162,14 @@ pub enum MishapKind {
 
 impl MishapKind {
     /// The names of all kinds but those of [`Meddling`], as they stand in the text form.
-    pub const NAMES: [&str; 19] = [
+    pub const NAMES: [&str; 20] = [
         "crash",
         "restart",
         "power-loss",
         "gone",
         "pause",
         "partition",
+        "deaf",
         "drift",
         "revoke",
         "delete-key",
@@ -157,6 +194,7 @@ impl MishapKind {
             MishapKind::Gone => "gone",
             MishapKind::Pause => "pause",
             MishapKind::Partition => "partition",
+            MishapKind::Deaf => "deaf",
             MishapKind::Drift(_) => "drift",
             MishapKind::Revoke => "revoke",
             MishapKind::DeleteKey => "delete-key",
@@ -164,6 +202,7 @@ impl MishapKind {
             MishapKind::Stranger => "stranger",
             MishapKind::Compact => "compact",
             MishapKind::Meddle(meddling) => meddling.name(),
+            MishapKind::Retune(retuning) => retuning.name(),
             MishapKind::Exists(_) => "exists",
             MishapKind::Busy(_) => "busy",
             MishapKind::Lost(_) => "lost",
@@ -180,14 +219,27 @@ impl MishapKind {
     }
 }
 
-/// The names of all kinds, those of [`Meddling`] among them.
-pub const CLASSES: [&str; MishapKind::NAMES.len() + Meddling::ALL.len()] = {
-    let mut classes = [""; MishapKind::NAMES.len() + Meddling::ALL.len()];
+/// What a run may be like, besides what goes wrong in it.
+pub const TRAITS: [&str; 8] =
+    ["ipv6", "dual-stack", "direct-routing", "two-underlays", "host-gw", "ipip", "udp", "scarce-subnets"];
+
+const CLASSES_COUNT: usize =
+    MishapKind::NAMES.len() + Meddling::ALL.len() + Retuning::ALL.len() + TRAITS.len();
+
+/// The names of all kinds, those of [`Meddling`], of [`Retuning`] and of [`TRAITS`] among them.
+pub const CLASSES: [&str; CLASSES_COUNT] = {
+    let mut classes = [""; CLASSES_COUNT];
     let mut place = 0;
     while place < classes.len() {
-        classes[place] = match place < MishapKind::NAMES.len() {
-            true => MishapKind::NAMES[place],
-            false => Meddling::ALL[place - MishapKind::NAMES.len()].0,
+        let (kinds, meddlings) = (MishapKind::NAMES.len(), MishapKind::NAMES.len() + Meddling::ALL.len());
+        classes[place] = if place < kinds {
+            MishapKind::NAMES[place]
+        } else if place < meddlings {
+            Meddling::ALL[place - kinds].0
+        } else if place < meddlings + Retuning::ALL.len() {
+            Retuning::ALL[place - meddlings].0
+        } else {
+            TRAITS[place - meddlings - Retuning::ALL.len()]
         };
         place += 1;
     }
@@ -212,12 +264,32 @@ impl FlannelPlan {
         self.store.calm_ms + 2 * self.ttl_s * 1_000 + 25_000
     }
 
-    /// The network config.
-    pub fn config(&self) -> String {
-        format!(
-            r#"{{"Network":"10.5.0.0/16","SubnetLen":24,"SubnetMin":"10.5.1.0","SubnetMax":"10.5.{}.0","Backend":{{"Type":"{}"}}}}"#,
-            self.subnets,
-            self.backend.name()
-        )
+    /// Which of [`TRAITS`] the run has.
+    pub fn traits(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let is = [
+            self.families == Families::V6,
+            self.families == Families::Dual,
+            self.direct,
+            self.halves,
+            self.backend == Backend::HostGw,
+            self.backend == Backend::Ipip,
+            self.backend == Backend::Udp,
+            self.subnets < self.machines,
+        ];
+        TRAITS.into_iter().zip(is).filter(|(_, is)| *is).map(|(name, _)| name)
+    }
+
+    /// The machine whose lease has this value.
+    pub fn machine_of(&self, value: &LeaseValue) -> Option<u16> {
+        let address = match self.families {
+            Families::V6 => value.public_ipv6?.into(),
+            _ => value.public_ip.into(),
+        };
+        machine_of(address).filter(|machine| *machine <= self.machines)
+    }
+
+    /// Whether packets between two machines go by a plain route, though the backend is another than host-gw.
+    pub fn is_direct(&self, one: u16, other: u16) -> bool {
+        self.direct && (!self.halves || same_half(one, other))
     }
 }

@@ -1,11 +1,9 @@
 //! The text form of flannel's lines; the store's are handed to the store's plan.
 
+use super::config::MOST_SUBNETS;
 use super::*;
-use crate::plan::{Fields, Pair, ParseError, Parsed};
+use crate::plan::{Fields, Pair, ParseError, Parsed, flag};
 use std::fmt;
-
-/// Most subnets; of the network's 256 the first is left out, and the last few are for strangers.
-const MOST_SUBNETS: u16 = 200;
 
 impl FlannelPlan {
     /// Whether a text is a plan of a flannel run.
@@ -20,7 +18,17 @@ impl FlannelPlan {
         let of_store: Vec<&str> = text.lines().map(|line| if is_ours(line) { "" } else { line }).collect();
         let store = Plan::parse(&of_store.join("\n"))?;
         let backend = Backend::Vxlan;
-        let mut plan = FlannelPlan { store, machines: 0, backend, subnets: 0, ttl_s: 0, mishaps: Vec::new() };
+        let mut plan = FlannelPlan {
+            store,
+            machines: 0,
+            backend,
+            families: Families::V4,
+            direct: false,
+            halves: false,
+            subnets: 0,
+            ttl_s: 0,
+            mishaps: Vec::new(),
+        };
         for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| is_ours(line)) {
             let line = line.split('#').next().unwrap_or("");
             parse_line(line, &mut plan).map_err(|text| ParseError { line: number, text })?;
@@ -39,7 +47,11 @@ fn parse_line(line: &str, plan: &mut FlannelPlan) -> Parsed<()> {
     if kind == "flannel" {
         let fields = Fields::new(words)?;
         plan.machines = fields.required("machines")?;
-        plan.subnets = fields.number("subnets", MOST_SUBNETS.into())?;
+        plan.subnets = fields.number("subnets", 200)?;
+        (plan.direct, plan.halves) = (fields.flag("direct"), fields.flag("halves"));
+        let name = fields.take("family").unwrap_or("ipv4");
+        let known = Families::ALL.into_iter().find(|(other, _)| *other == name);
+        plan.families = known.ok_or_else(|| format!("'family={name}' is none of ipv4, ipv6, dual"))?.1;
         plan.ttl_s = fields.number("ttl", 20)?;
         let name = fields.take("backend").unwrap_or("vxlan");
         let known = Backend::ALL.into_iter().find(|(other, _)| *other == name);
@@ -50,6 +62,12 @@ fn parse_line(line: &str, plan: &mut FlannelPlan) -> Parsed<()> {
         }
         if !(1..=MOST_SUBNETS).contains(&plan.subnets) {
             return Err(format!("there are 1 to {MOST_SUBNETS} subnets"));
+        }
+        if plan.families != Families::V4 && matches!(plan.backend, Backend::Udp | Backend::Ipip) {
+            return Err(format!("backend {} carries IPv4 only", plan.backend.name()));
+        }
+        if plan.halves && plan.backend == Backend::HostGw {
+            return Err("with host-gw all machines are on one link, without 'halves'".to_string());
         }
         return fields.done();
     }
@@ -71,6 +89,9 @@ fn parse_kind(name: &str, fields: &Fields<'_>) -> Parsed<MishapKind> {
     if let Some((_, meddling)) = Meddling::ALL.into_iter().find(|(other, _)| *other == name) {
         return Ok(MishapKind::Meddle(meddling));
     }
+    if let Some((_, retuning)) = Retuning::ALL.into_iter().find(|(other, _)| *other == name) {
+        return Ok(MishapKind::Retune(retuning));
+    }
     Ok(match name {
         "crash" => MishapKind::Crash,
         "restart" => MishapKind::Restart,
@@ -78,6 +99,7 @@ fn parse_kind(name: &str, fields: &Fields<'_>) -> Parsed<MishapKind> {
         "gone" => MishapKind::Gone,
         "pause" => MishapKind::Pause,
         "partition" => MishapKind::Partition,
+        "deaf" => MishapKind::Deaf,
         "drift" => MishapKind::Drift(fields.required("ppm")?),
         "revoke" => MishapKind::Revoke,
         "delete-key" => MishapKind::DeleteKey,
@@ -99,7 +121,9 @@ impl fmt::Display for FlannelPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.store.fmt(f)?;
         let (machines, backend, subnets) = (self.machines, self.backend.name(), self.subnets);
-        writeln!(f, "flannel machines={machines} backend={backend} subnets={subnets} ttl={}s", self.ttl_s)?;
+        write!(f, "flannel machines={machines} backend={backend} subnets={subnets} ttl={}s", self.ttl_s)?;
+        let (direct, halves) = (flag("direct", self.direct), flag("halves", self.halves));
+        writeln!(f, "{}{direct}{halves}", Pair("family", self.families.name(), "ipv4", ""))?;
         self.mishaps.iter().try_for_each(|mishap| writeln!(f, "{mishap}"))
     }
 }
