@@ -14,6 +14,7 @@ mod rules;
 mod tests;
 mod udp;
 mod vxlan;
+mod wireguard;
 
 pub use backends::{announce, check, devices, mtu};
 pub use families::{Family, public};
@@ -21,7 +22,7 @@ pub use rules::MARK;
 
 use crate::config::{Backend, NetworkConfig};
 use crate::interface::External;
-use crate::links::{Link, Mac, Route, Tables, Way};
+use crate::links::{Link, Mac, Route, Secret, Tables, Way};
 use crate::plan::{BOOT, Ours};
 use crate::rules::Means;
 use crate::subnet::{Lease, SubnetKey};
@@ -41,6 +42,8 @@ pub struct Wish<'a> {
     pub external: &'a External,
     /// MACs of our devices.
     pub macs: Macs,
+    /// The private key of our WireGuard devices, if the backend has any.
+    pub secret: Option<Secret>,
     /// The name of the TUN device, if the backend has one and it is open.
     pub tun: Option<&'a str>,
     /// Everybody else's leases.
@@ -140,6 +143,10 @@ pub fn desired(wish: &Wish<'_>) -> Desired {
             Backend::Udp { port } => udp::add(wish, family, &peers, *port, &mut desired),
             Backend::Wireguard { .. } | Backend::Alloc | Backend::Extension { .. } => {}
         }
+    }
+    // One tunnel may carry both families, so these are not taken one by one.
+    if let Backend::Wireguard { .. } = wish.config.backend {
+        wireguard::add(wish, &families, &peers, &mut desired);
     }
     let skipped = &desired.skipped;
     desired.served = peers.iter().map(|peer| peer.key).filter(|key| !skipped.contains_key(key)).collect();

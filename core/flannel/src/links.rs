@@ -1,8 +1,13 @@
 //! The Links port: the part of one machine's kernel through which its packets go.
 //!
-//! Links, their addresses, routes, neighbours, the forwarding entries of vxlan devices, and the rules. What is read and
+//! Links, their addresses, routes, neighbours, the forwarding entries of vxlan devices, what WireGuard devices know, and
+//! the rules. What is read and
 //! what is written are the same values, so that the difference of two sets is a list of [`Operation`]s. Nothing here
 //! decides, and nothing remembers: what the kernel holds is asked for each time.
+
+mod wireguard;
+
+pub use wireguard::{KEY_LEN, PublicKey, Secret, WireguardDevice, WireguardPeer};
 
 use crate::rules::RuleSet;
 use ipnet::IpNet;
@@ -234,6 +239,10 @@ pub struct Tables {
     pub neighbours: BTreeSet<Neighbour>,
     /// Permanent forwarding entries.
     pub forwardings: BTreeSet<Forwarding>,
+    /// Keys and ports of WireGuard devices; none for a device that has no key yet.
+    pub wireguards: BTreeSet<WireguardDevice>,
+    /// The machines that WireGuard devices speak with.
+    pub wireguard_peers: BTreeSet<WireguardPeer>,
     /// The rules that flannel has made, by whatever means; empty where there are none.
     pub rules: BTreeSet<RuleSet>,
 }
@@ -263,6 +272,13 @@ pub enum Operation {
     PutForwarding(Forwarding),
     /// Removes a forwarding entry.
     DeleteForwarding(Forwarding),
+    /// Gives a WireGuard device its key and port; what it had of machines stays.
+    SetWireguard(WireguardDevice),
+    /// Makes a WireGuard device speak with a machine, in place of what it knew of that key. Networks that were behind another
+    /// machine are behind this one then.
+    PutWireguardPeer(WireguardPeer),
+    /// Makes it speak with a machine no more. Fine if it does not.
+    DeleteWireguardPeer(WireguardPeer),
     /// Makes exactly these rules, in one step, in place of what flannel had of that family and means.
     PutRules(RuleSet),
     /// Removes what flannel had of that family and means.

@@ -1,8 +1,9 @@
 //! The Local port: what the agent asks of its machine beside the kernel's tables.
 //!
-//! The file subnet.env, by which everything else on the machine learns of the lease, and the commands of the extension
-//! backend. Behind a port, because `core` opens no file and starts no process.
+//! The file subnet.env, by which everything else on the machine learns of the lease, the commands of the extension backend, and
+//! the private key of WireGuard. Behind a port, because `core` opens no file and starts no process.
 
+use crate::links::Secret;
 use kernel::BoxFuture;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,6 +43,10 @@ pub trait Local: Send + Sync {
     /// Makes subnet.env say this: at once, so that a reader sees the old text or the new one (mode 0644). Makes the folder if it
     /// is missing.
     fn write_env<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<(), LocalError>>;
+
+    /// This machine's private key for WireGuard: the one in its file. If there is no such file, a key is drawn and kept there, so
+    /// that the peers need not learn another after a restart.
+    fn wireguard_key(&self) -> BoxFuture<'_, Result<Secret, LocalError>>;
 
     /// Runs a command to its end; what it wrote to its standard output, at most [`OUTPUT_LIMIT`]. An end other than 0 is an error
     /// that says what it wrote to its standard error.

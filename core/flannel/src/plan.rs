@@ -1,8 +1,8 @@
 //! The difference between what the kernel should hold and what it holds, as operations in an order that loses no packet.
 //!
 //! A packet to a peer meets a route, then the neighbour entry of its gateway, then the forwarding entry of that neighbour's
-//! MAC, then the device. So they are made from the far end to the near one: device, address, forwarding entry, neighbour,
-//! rules, and the route last; and taken away in the opposite order. Whatever changes is put in the place of the old, never
+//! MAC, then the device. So they are made from the far end to the near one: device, address, forwarding entry, neighbour
+//! (or what a WireGuard device knows of the machine), rules, and the route last; and taken away in the opposite order. Whatever changes is put in the place of the old, never
 //! deleted and made again. When a peer gets another MAC, the new forwarding entry comes first, then the neighbour turns
 //! to it, and the old forwarding entry goes last: there is always a whole path.
 //!
@@ -96,6 +96,9 @@ pub(crate) fn plan_with(planted: Planted, desired: &Tables, present: &Tables, ou
     let (puts, deletes) = neighbours(desired, present, ours, &stays);
     operations.extend(puts.into_iter().filter(|entry| can(&entry.link)).map(Operation::PutNeighbour));
     gone.extend(deletes.into_iter().map(Operation::DeleteNeighbour));
+    let (puts, deletes) = wireguards(desired, present, ours, &stays);
+    operations.extend(puts);
+    gone.extend(deletes.into_iter().map(Operation::DeleteWireguardPeer));
     if ours.rules {
         let (puts, deletes) = rules(&desired.rules, &present.rules);
         operations.extend(puts.into_iter().map(Operation::PutRules));
@@ -214,6 +217,27 @@ fn neighbours(
         ours.links.contains(&entry.link) && !wished.contains(&(&entry.link, entry.address))
     };
     (puts, here.iter().filter(unwished).map(|entry| (*entry).clone()).collect())
+}
+
+/// Who a WireGuard device is comes before whom it speaks with. A machine that is known by its key is set anew as a whole.
+fn wireguards(
+    desired: &Tables,
+    present: &Tables,
+    ours: &Ours,
+    stays: &dyn Fn(&str) -> bool,
+) -> (Vec<Operation>, Vec<WireguardPeer>) {
+    let here = |device: &WireguardDevice| stays(&device.link) && present.wireguards.contains(device);
+    let devices = desired.wireguards.iter().filter(|device| !here(device));
+    let known: BTreeSet<&WireguardPeer> =
+        present.wireguard_peers.iter().filter(|peer| stays(&peer.link)).collect();
+    let peers = desired.wireguard_peers.iter().filter(|peer| !known.contains(peer));
+    let puts = devices.cloned().map(Operation::SetWireguard);
+    let puts = puts.chain(peers.cloned().map(Operation::PutWireguardPeer)).collect();
+    let wished: BTreeSet<(&str, PublicKey)> =
+        desired.wireguard_peers.iter().map(|peer| (peer.link.as_str(), peer.key)).collect();
+    let unwished =
+        |peer: &&&WireguardPeer| ours.links.contains(&peer.link) && !wished.contains(&(&peer.link, peer.key));
+    (puts, known.iter().filter(unwished).map(|peer| (*peer).clone()).collect())
 }
 
 /// Two routes of which the kernel holds one only.

@@ -7,6 +7,7 @@ use super::connection::{Other, Route};
 use super::failure::failure;
 use super::message::Message;
 use super::names::Names;
+use super::wireguard::{self, Wireguard};
 use super::{address, iptables, link, neighbour, nft, read, route};
 use flannel::links::{Link, LinkKind, LinksError, LinksResult, Operation, Way};
 use flannel::rules::Means;
@@ -19,12 +20,13 @@ type Request = NetlinkMessage<RouteNetlinkMessage>;
 pub async fn apply(
     kernel: &mut Route,
     rules: &mut LinksResult<Other<Message>>,
+    wireguard: &mut Option<Wireguard>,
     operations: &[Operation],
 ) -> Vec<LinksResult<()>> {
     let mut outcomes = Vec::with_capacity(operations.len());
     let mut names = None;
     while let Some(operation) = operations.get(outcomes.len()) {
-        if names.is_none() && !is_rules(operation) {
+        if names.is_none() && !is_rules(operation) && !is_wireguard(operation) {
             match read::names(kernel).await {
                 Ok(read) => names = Some(read),
                 Err(error) => {
@@ -39,10 +41,14 @@ pub async fn apply(
             Operation::SetLink(link) => outcomes.push(set_link(kernel, &known, link).await),
             Operation::DeleteLink(name) => outcomes.push(delete_link(kernel, &known, name).await),
             operation if is_rules(operation) => outcomes.push(set_rules(rules, operation).await),
+            operation if is_wireguard(operation) => {
+                let rest = &operations[outcomes.len()..];
+                let run: Vec<_> = rest.iter().take_while(|operation| is_wireguard(operation)).collect();
+                outcomes.extend(tell_wireguard(wireguard, &run).await);
+            }
             _ => {
                 let rest = &operations[outcomes.len()..];
-                let run =
-                    rest.iter().take_while(|operation| !is_rules(operation) && !stands_alone(operation));
+                let run = rest.iter().take_while(|operation| hangs_on_link(operation));
                 let run: Vec<_> = run.collect();
                 assert!(!run.is_empty(), "each turn does something");
                 outcomes.extend(apply_run(kernel, &known, &run).await);
@@ -60,12 +66,34 @@ fn is_rules(operation: &Operation) -> bool {
     matches!(operation, Operation::PutRules(_) | Operation::DeleteRules(_))
 }
 
+fn is_wireguard(operation: &Operation) -> bool {
+    use Operation::{DeleteWireguardPeer, PutWireguardPeer, SetWireguard};
+    matches!(operation, SetWireguard(_) | PutWireguardPeer(_) | DeleteWireguardPeer(_))
+}
+
+/// Whether it may go out together with others of its sort over the connection for links.
+fn hangs_on_link(operation: &Operation) -> bool {
+    !is_rules(operation) && !is_wireguard(operation) && !stands_alone(operation)
+}
+
 fn makes_names(operation: &Operation) -> bool {
     matches!(operation, Operation::AddLink(_) | Operation::DeleteLink(_))
 }
 
 fn stands_alone(operation: &Operation) -> bool {
     makes_names(operation) || matches!(operation, Operation::SetLink(_))
+}
+
+/// A run of operations on WireGuard devices. After a failure the way there is looked for anew: the module may have been loaded anew.
+async fn tell_wireguard(wireguard: &mut Option<Wireguard>, run: &[&Operation]) -> Vec<LinksResult<()>> {
+    let outcomes = match wireguard::connected(wireguard).await {
+        Ok(kernel) => kernel.change(run).await,
+        Err(error) => vec![Err(error); run.len()],
+    };
+    if outcomes.iter().any(Result::is_err) {
+        *wireguard = None;
+    }
+    outcomes
 }
 
 /// A run of operations on what hangs on links.
@@ -94,7 +122,7 @@ fn request(operation: &Operation, names: &Names) -> LinksResult<Request> {
         Operation::AddLink(_) | Operation::DeleteLink(_) | Operation::SetLink(_) => {
             unreachable!("stands alone")
         }
-        Operation::PutRules(_) | Operation::DeleteRules(_) => unreachable!("goes by another socket"),
+        other => unreachable!("goes by another connection: {other:?}"),
     })
 }
 
@@ -163,7 +191,7 @@ async fn set_rules(netfilter: &mut LinksResult<Other<Message>>, operation: &Oper
 }
 
 /// What an operation is about, for an error.
-fn describe(operation: &Operation) -> String {
+pub fn describe(operation: &Operation) -> String {
     match operation {
         Operation::AddLink(link) | Operation::SetLink(link) => format!("link {}", link.name),
         Operation::DeleteLink(name) => format!("link {name}"),
@@ -182,6 +210,10 @@ fn describe(operation: &Operation) -> String {
         }
         Operation::PutForwarding(it) | Operation::DeleteForwarding(it) => {
             format!("forwarding of {} to {} by {}", it.mac, it.machine, it.link)
+        }
+        Operation::SetWireguard(it) => format!("key and port of {}", it.link),
+        Operation::PutWireguardPeer(it) | Operation::DeleteWireguardPeer(it) => {
+            format!("peer {} of {}", it.key, it.link)
         }
         Operation::PutRules(it) | Operation::DeleteRules(it) => format!("rules by {:?}", it.means),
     }

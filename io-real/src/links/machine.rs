@@ -1,11 +1,12 @@
-//! The Local port over this machine: the file subnet.env, and the commands of the extension backend.
+//! The Local port over this machine: the file subnet.env, the commands of the extension backend, and WireGuard's key file.
 
+use flannel::links::{KEY_LEN, Secret};
 use flannel::local::{Command, Local, LocalError, OUTPUT_LIMIT};
 use kernel::BoxFuture;
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -13,15 +14,28 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 /// Who may read subnet.env: everyone.
 const MODE: u32 = 0o644;
 
+/// Who may read the key: root.
+const KEY_MODE: u32 = 0o400;
+
+/// The name of the key file, in the folder of subnet.env; flannel's is /run/flannel/wgkey.
+const KEY_FILE: &str = "wgkey";
+
+/// The variable that names another key file.
+const KEY_VARIABLE: &str = "WIREGUARD_KEY_FILE";
+
 /// This machine's file subnet.env and its programs.
 pub struct LocalMachine {
     env_file: PathBuf,
+    key_file: PathBuf,
 }
 
 impl LocalMachine {
-    /// With subnet.env at this path.
+    /// With subnet.env at this path, and the key file beside it unless the environment names another.
     pub fn new(env_file: impl Into<PathBuf>) -> LocalMachine {
-        LocalMachine { env_file: env_file.into() }
+        let env_file = env_file.into();
+        let named = std::env::var_os(KEY_VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from);
+        let key_file = named.unwrap_or_else(|| env_file.with_file_name(KEY_FILE));
+        LocalMachine { env_file, key_file }
     }
 
     fn failed(&self, what: &str, error: &io::Error) -> LocalError {
@@ -41,7 +55,11 @@ impl Local for LocalMachine {
     }
 
     fn write_env<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<(), LocalError>> {
-        Box::pin(async { replace(&self.env_file, text).map_err(|error| self.failed("write", &error)) })
+        Box::pin(async { replace(&self.env_file, text, MODE).map_err(|error| self.failed("write", &error)) })
+    }
+
+    fn wireguard_key(&self) -> BoxFuture<'_, Result<Secret, LocalError>> {
+        Box::pin(async { key(&self.key_file) })
     }
 
     fn run<'a>(&'a self, command: &'a Command) -> BoxFuture<'a, Result<String, LocalError>> {
@@ -49,17 +67,43 @@ impl Local for LocalMachine {
     }
 }
 
+/// The key in this file; if there is no file, one with a new key is made.
+fn key(path: &Path) -> Result<Secret, LocalError> {
+    let failed = |what: &str, error: &dyn std::fmt::Display| {
+        LocalError(format!("{}: cannot {what} it: {error}", path.display()))
+    };
+    match fs::read_to_string(path) {
+        Ok(text) => text.parse().map_err(|why: String| failed("use", &why)),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let mut key = [0; KEY_LEN];
+            File::open("/dev/urandom")
+                .and_then(|mut random| random.read_exact(&mut key))
+                .map_err(|error| LocalError(format!("/dev/urandom: cannot draw a key from it: {error}")))?;
+            // What the kernel makes of any 32 bytes; so the file holds what the kernel tells.
+            key[0] &= 248;
+            key[KEY_LEN - 1] = key[KEY_LEN - 1] & 127 | 64;
+            let secret = Secret(key);
+            let text = secret.to_base64() + "\n";
+            replace(path, &text, KEY_MODE).map_err(|error| failed("write", &error))?;
+            Ok(secret)
+        }
+        Err(error) => Err(failed("read", &error)),
+    }
+}
+
 /// Puts a file in place of another at once. The new one is on the disk before it has the name, so that a power cut leaves one
 /// or the other.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
+fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let name = path.file_name().ok_or_else(|| io::Error::other("it names no file"))?;
     let mut fresh_name = name.to_os_string();
     fresh_name.push(".new");
     let fresh = folder.join(fresh_name);
-    let mut file = File::create(&fresh)?;
-    file.set_permissions(Permissions::from_mode(MODE))?;
+    // One that an earlier life left behind may be nobody's to open.
+    let _ = fs::remove_file(&fresh);
+    let mut file = File::options().write(true).create_new(true).mode(mode).open(&fresh)?;
+    file.set_permissions(Permissions::from_mode(mode))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&fresh, path)?;

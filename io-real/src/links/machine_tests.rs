@@ -60,3 +60,22 @@ async fn the_file_is_replaced_whole() {
     let wrong = LocalMachine::new(folder.path().join("run")).read_env().await.unwrap_err().to_string();
     assert!(wrong.contains("run: cannot read"), "{wrong}");
 }
+
+#[tokio::test]
+async fn a_key_is_drawn_once_and_kept_where_only_root_reads_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run/subnet.env");
+    let machine = LocalMachine::new(&path);
+    let key = machine.wireguard_key().await.unwrap();
+    let file = folder.path().join("run/wgkey");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o400);
+    assert_eq!(LocalMachine::new(&path).wireguard_key().await.unwrap(), key);
+    assert_eq!((key.0[0] & 7, key.0[31] & 0xc0), (0, 0x40), "as the kernel would make it");
+    std::fs::remove_file(&file).unwrap();
+    assert_ne!(machine.wireguard_key().await.unwrap(), key);
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, "hunter2").unwrap();
+    let why = machine.wireguard_key().await.unwrap_err().to_string();
+    assert!(why.contains("wgkey") && why.contains("wg genkey") && !why.contains("hunter2"), "{why}");
+}

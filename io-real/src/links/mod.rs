@@ -4,7 +4,7 @@
 //! [`connection`] sends requests over rtnetlink's connection and brings the answers, [`socket`] hears what the kernel tells.
 //! [`link`], [`address`], [`route`], [`neighbour`] and [`nft`] turn the port's values into requests and answers into values; for
 //! nftables no crate has the words that are needed, so [`message`] has a small codec for those. [`read`] asks, [`apply`] changes,
-//! [`changes`] listens. Beside them, [`iptables`] runs programs, and [`machine`] is the Local port.
+//! [`changes`] listens. [`wireguard`] speaks generic netlink. Beside them, [`iptables`] runs programs, and [`machine`] is the Local port.
 //!
 //! Requests of one [`NetLinks`] wait for each other; the kernel would make them wait anyhow. All that it does, it does in the
 //! network namespace of the thread that opens it.
@@ -24,6 +24,7 @@ mod nft;
 mod read;
 mod route;
 mod socket;
+mod wireguard;
 
 pub use machine::LocalMachine;
 
@@ -34,18 +35,25 @@ use message::Message;
 use rtnetlink::sys::protocols::NETLINK_NETFILTER;
 use std::net::IpAddr;
 use tokio::sync::{Mutex, MutexGuard};
+use wireguard::Wireguard;
 
 /// The kernel's tables of this machine.
 pub struct NetLinks {
     route: Mutex<Route>,
     /// A kernel without netfilter has no such socket: then there are no rules, and making some fails.
     rules: Mutex<LinksResult<Other<Message>>>,
+    /// None before the first WireGuard device.
+    wireguard: Mutex<Option<Wireguard>>,
 }
 
 impl NetLinks {
     /// Opens the connection to the kernel, in the network namespace of the calling thread. Wants a runtime of tokio around it.
     pub fn open() -> LinksResult<NetLinks> {
-        Ok(NetLinks { route: Mutex::new(Route::open()?), rules: Mutex::new(Other::open(NETLINK_NETFILTER)) })
+        Ok(NetLinks {
+            route: Mutex::new(Route::open()?),
+            rules: Mutex::new(Other::open(NETLINK_NETFILTER)),
+            wireguard: Mutex::new(None),
+        })
     }
 
     /// The connection for all but rules. If it broke, another.
@@ -83,6 +91,7 @@ impl Links for NetLinks {
     fn tables<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, LinksResult<Tables>> {
         Box::pin(async move {
             let mut tables = read::tables(&mut *self.route().await?, scope).await?;
+            read::wireguards(&mut *self.wireguard.lock().await, &mut tables).await?;
             if scope.rules {
                 tables.rules = read::rules(&mut *self.rules().await).await?;
             }
@@ -101,7 +110,8 @@ impl Links for NetLinks {
                 Err(error) => return vec![Err(error); operations.len()],
             };
             let mut rules = self.rules().await;
-            apply::apply(&mut route, &mut rules, operations).await
+            let mut wireguard = self.wireguard.lock().await;
+            apply::apply(&mut route, &mut rules, &mut wireguard, operations).await
         })
     }
 

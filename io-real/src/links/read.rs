@@ -4,8 +4,11 @@ use super::connection::{Other, Route};
 use super::failure::failure;
 use super::message::Message;
 use super::names::Names;
+use super::wireguard::{self, Wireguard};
 use super::{address, iptables, link, neighbour, nft, route};
-use flannel::links::{Firewall, Interface, Link, LinksError, LinksResult, Path, Scope, Tables, Way};
+use flannel::links::{
+    Firewall, Interface, Link, LinkKind, LinksError, LinksResult, Path, Scope, Tables, Way,
+};
 use flannel::rules::{Means, RuleSet};
 use ipnet::IpNet;
 use rtnetlink::packet_core::NetlinkMessage;
@@ -130,7 +133,22 @@ pub async fn default_path(kernel: &mut Route, v6: bool) -> LinksResult<Path> {
     best.map(|(_, path)| path).ok_or_else(|| LinksError::NotFound(format!("default route of {family}")))
 }
 
-/// What the kernel holds of `scope`, without the rules.
+/// Adds what the WireGuard devices among the links hold.
+pub async fn wireguards(wireguard: &mut Option<Wireguard>, tables: &mut Tables) -> LinksResult<()> {
+    let devices = tables.links.iter().filter(|link| link.kind == LinkKind::Wireguard);
+    let names: Vec<String> = devices.map(|link| link.name.clone()).collect();
+    for name in names {
+        let read = wireguard::connected(wireguard).await?.read(&name, tables).await;
+        // The device may have gone since it was listed: the next look finds the same.
+        if let Err(error) = read {
+            *wireguard = None;
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// What the kernel holds of `scope`, without the rules and what WireGuard knows.
 pub async fn tables(kernel: &mut Route, scope: &Scope) -> LinksResult<Tables> {
     let (links, names) = links(kernel).await?;
     let mut tables = Tables::default();

@@ -4,8 +4,10 @@
 use crate::links::SimLinks;
 use crate::world::World;
 use flannel::env::SubnetEnv;
+use flannel::links::Secret;
 use flannel::local::{Command, Local, LocalError};
 use kernel::BoxFuture;
+use kernel::rng::Stream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,12 +20,21 @@ pub struct SimLocal {
     world: World,
     links: SimLinks,
     env: Arc<Mutex<Option<String>>>,
+    keys: Arc<Mutex<Keys>>,
+}
+
+/// The private key of WireGuard, which lies beside subnet.env.
+struct Keys {
+    draw: Stream,
+    held: Option<Secret>,
 }
 
 impl SimLocal {
     /// Those of a machine that has just booted.
     pub fn new(world: &World, links: &SimLinks) -> SimLocal {
-        SimLocal { world: world.clone(), links: links.clone(), env: Arc::default() }
+        let draw = Stream::new(world.seed(), "flannel: wireguard key", links.address().to_bits().into());
+        let keys = Arc::new(Mutex::new(Keys { draw, held: None }));
+        SimLocal { world: world.clone(), links: links.clone(), env: Arc::default(), keys }
     }
 
     /// What subnet.env says.
@@ -34,6 +45,7 @@ impl SimLocal {
     /// The machine has lost its power.
     pub fn power_loss(&self) {
         *self.env.lock().expect("no holder panics") = None;
+        self.keys.lock().expect("no holder panics").held = None;
     }
 
     async fn pass(&self) {
@@ -56,6 +68,16 @@ impl Local for SimLocal {
             let key = SubnetEnv::parse(text).previous();
             key.iter().flat_map(super::checkers::nets).for_each(|subnet| self.links.set_bridge(subnet));
             Ok(())
+        })
+    }
+
+    fn wireguard_key(&self) -> BoxFuture<'_, Result<Secret, LocalError>> {
+        Box::pin(async move {
+            self.pass().await;
+            let mut keys = self.keys.lock().expect("no holder panics");
+            let Keys { draw, held } = &mut *keys;
+            let drawn = || Secret(std::array::from_fn(|_| draw.next_u64().to_be_bytes()[0]));
+            Ok(*held.get_or_insert_with(drawn))
         })
     }
 

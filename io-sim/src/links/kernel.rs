@@ -28,6 +28,9 @@ pub struct Kernel {
     pub(super) routes: BTreeMap<(IpNet, u32), Route>,
     pub(super) neighbours: BTreeMap<(String, IpAddr), Mac>,
     pub(super) forwardings: BTreeMap<(String, Mac), IpAddr>,
+    /// Keys and ports of WireGuard devices.
+    pub(super) wireguards: BTreeMap<String, WireguardDevice>,
+    pub(super) wireguard_peers: BTreeMap<(String, PublicKey), WireguardPeer>,
     pub(super) rules: BTreeMap<(bool, Means), RuleSet>,
 }
 
@@ -95,6 +98,17 @@ impl Kernel {
                 changed.push(Hint::Link(entry.link.clone()));
                 Ok(())
             }
+            Operation::SetWireguard(device) => {
+                self.wireguard(&device.link)?;
+                self.wireguards.insert(device.link.clone(), device.clone());
+                Ok(())
+            }
+            Operation::PutWireguardPeer(peer) => self.put_wireguard_peer(peer),
+            Operation::DeleteWireguardPeer(peer) => {
+                self.wireguard(&peer.link)?;
+                self.wireguard_peers.remove(&(peer.link.clone(), peer.key));
+                Ok(())
+            }
             Operation::PutRules(rules) => {
                 let mut all = rules.postrouting.iter().chain(&rules.forward);
                 if all.any(|rule| rule.verdict == Verdict::Foreign) {
@@ -116,6 +130,33 @@ impl Kernel {
     /// A link that must exist.
     fn known(&self, name: &str) -> LinksResult<&Link> {
         self.links.get(name).ok_or_else(|| missing(&format!("link {name}")))
+    }
+
+    /// A WireGuard device that must exist. What it knows changes without a hint.
+    fn wireguard(&self, name: &str) -> LinksResult<()> {
+        match self.known(name)?.kind {
+            LinkKind::Wireguard => Ok(()),
+            _ => Err(LinksError::Unsupported(format!("keys and peers of {name}"))),
+        }
+    }
+
+    /// A network is behind one machine only: who gets it takes it from another.
+    fn put_wireguard_peer(&mut self, peer: &WireguardPeer) -> LinksResult<()> {
+        self.wireguard(&peer.link)?;
+        let others = self.wireguard_peers.values_mut().filter(|other| other.link == peer.link);
+        others.for_each(|other| other.allowed.retain(|net| !peer.allowed.contains(net)));
+        self.wireguard_peers.insert((peer.link.clone(), peer.key), peer.clone());
+        Ok(())
+    }
+
+    /// The machine that a WireGuard device sends a packet to: the one with the longest prefix.
+    pub fn wireguard_peer(&self, link: &str, to: IpAddr) -> Option<&WireguardPeer> {
+        let bits = |peer: &WireguardPeer| {
+            peer.allowed.iter().filter(|net| net.contains(&to)).map(|net| net.prefix_len()).max()
+        };
+        let peers = self.wireguard_peers.values().filter(|peer| peer.link == link);
+        let best = peers.filter_map(|peer| Some((bits(peer)?, peer))).max_by_key(|(bits, _)| *bits);
+        best.map(|(_, peer)| peer)
     }
 
     fn add_link(&mut self, link: &Link, mac: Mac, changed: &mut Changed) -> LinksResult<()> {
@@ -156,6 +197,8 @@ impl Kernel {
         self.addresses.retain(|address| address.link != name);
         self.neighbours.retain(|(link, _), _| link != name);
         self.forwardings.retain(|(link, _), _| link != name);
+        self.wireguards.remove(name);
+        self.wireguard_peers.retain(|(link, _), _| link != name);
         changed.push(Hint::Link(name.to_owned()));
         let on_it = |link: &&Link| matches!(&link.kind, LinkKind::Vxlan(vxlan) if vxlan.device == name);
         let upper: Vec<String> = self.links.values().filter(on_it).map(|link| link.name.clone()).collect();
@@ -314,6 +357,8 @@ impl Kernel {
                 .filter(|((link, _), _)| ours(link))
                 .map(forwarding)
                 .collect(),
+            wireguards: self.wireguards.values().filter(|device| ours(&device.link)).cloned().collect(),
+            wireguard_peers: self.wireguard_peers.values().filter(|peer| ours(&peer.link)).cloned().collect(),
             rules: if scope.rules { self.rules.values().cloned().collect() } else { BTreeSet::new() },
         }
     }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::room::Room;
 use ::kernel::{Planted, Probe};
+use flannel::contract_links;
 
 fn within(act: impl FnOnce(&World) + Send + 'static) {
     let room = Room { seed: 1, probe: Probe::counting(), planted: Planted::none() };
@@ -146,5 +147,77 @@ fn hints_arrive_and_what_is_lost_becomes_a_resync() {
             })
             .unwrap();
         assert_eq!((first, second), (Ok(Hint::Link("flannel.1".to_owned())), Ok(Hint::Resync)));
+    });
+}
+
+/// The same suite that this machine's kernel is held to.
+#[test]
+fn the_model_keeps_the_contract() {
+    within(|world| {
+        for (name, case) in contract_links::CASES {
+            let node = world.add_node(name);
+            let clock = world.start(node).clock.clone();
+            let links = SimLinks::new(world, node, underlay_address(1));
+            let stage = contract_links::Stage {
+                links: Arc::new(links.clone()),
+                other: Arc::new(links),
+                clock,
+                underlay: EXTERNAL.to_owned(),
+                local: "192.168.0.1/16".parse().unwrap(),
+                gateway: ROUTER,
+            };
+            let limit = world.now() + Duration::from_secs(60);
+            let done = world.complete(limit, case(stage));
+            assert_eq!(world.failures(), [], "{name}");
+            assert!(done.is_some(), "{name}: does not end");
+        }
+    });
+}
+
+#[test]
+fn wireguard_lets_in_whom_it_knows() {
+    within(|world| {
+        let machines = machines(world, 2);
+        let device = |number: u8| WireguardDevice {
+            link: "wg".to_owned(),
+            secret: Secret([number; 32]),
+            port: 51_820,
+        };
+        let to = IpAddr::from([10, 5, 2, 7]);
+        let lost = || Underlay::new(&machines).walk(0, to).end.unwrap_err();
+        for (machine, number) in machines.iter().zip([1, 2]) {
+            let kind = LinkKind::Wireguard;
+            let link = Link { name: "wg".to_owned(), kind, mac: None, mtu: 1420, up: true };
+            machine.by_somebody(&Operation::AddLink(link)).unwrap();
+            let way = Way::Out { link: "wg".to_owned(), gateway: None, onlink: false };
+            let destination = net(&format!("10.5.{}.0/24", 3 - number)).into();
+            machine.by_somebody(&Operation::PutRoute(Route { destination, way, protocol: 3 })).unwrap();
+        }
+        assert!(lost().why.contains("it has no key"), "{}", lost());
+        machines[0].by_somebody(&Operation::SetWireguard(device(1))).unwrap();
+        assert!(lost().why.contains("behind no peer"), "{}", lost());
+        let peer = |number: u8, psk| WireguardPeer {
+            link: "wg".to_owned(),
+            key: device(number).secret.public(),
+            endpoint: Some((underlay_address(number.into()), 51_820).into()),
+            psk,
+            keepalive: 0,
+            allowed: [net(&format!("10.5.{number}.0/24")).into()].into(),
+        };
+        machines[0].by_somebody(&Operation::PutWireguardPeer(peer(2, None))).unwrap();
+        assert!(lost().why.contains("nobody listens"), "{}", lost());
+        machines[1].by_somebody(&Operation::SetWireguard(device(9))).unwrap();
+        assert!(lost().why.contains("another key"), "{}", lost());
+        machines[1].by_somebody(&Operation::SetWireguard(device(2))).unwrap();
+        assert!(lost().why.contains("is unknown"), "{}", lost());
+        let psk = Some(Secret([7; 32]));
+        machines[1].by_somebody(&Operation::PutWireguardPeer(peer(1, psk))).unwrap();
+        assert!(lost().why.contains("both share"), "{}", lost());
+        let from_elsewhere = WireguardPeer { allowed: [].into(), ..peer(1, None) };
+        machines[1].by_somebody(&Operation::PutWireguardPeer(from_elsewhere)).unwrap();
+        assert!(lost().why.contains("may not send"), "{}", lost());
+        machines[1].by_somebody(&Operation::PutWireguardPeer(peer(1, None))).unwrap();
+        assert_eq!(Underlay::new(&machines).walk(0, to).machines, [0, 1]);
+        assert_eq!(Underlay::new(&machines).walk(0, to).end, Ok(()));
     });
 }

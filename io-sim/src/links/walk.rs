@@ -1,7 +1,7 @@
 //! A packet's way through the tables of all machines, step by step, and where it was lost.
 //!
 //! From a container of one machine: the route there; then, by the kind of the link that the route names, the neighbour and the
-//! forwarding entry (VXLAN), the gateway (IPIP, plain routes), or the daemon's own peers (TUN); then the device on the other
+//! forwarding entry (VXLAN), the gateway (IPIP, plain routes), the peer behind which the destination is (WireGuard), or the daemon's own peers (TUN); then the device on the other
 //! side, which must be up, be told of the same network, and have the MAC that the packet is for; and the route there, until
 //! a bridge takes it. Nothing between the machines loses packets.
 
@@ -105,7 +105,8 @@ impl<'a> Underlay<'a> {
             LinkKind::Vxlan(vxlan) => self.by_vxlan(here, device, vxlan, next)?,
             LinkKind::Ipip { .. } => self.by_ipip(here, link, next)?,
             LinkKind::Tun => self.by_tun(here, link, to)?,
-            LinkKind::Loopback | LinkKind::Wireguard => return Err(lost(format!("{link} leads nowhere"))),
+            LinkKind::Wireguard => self.by_wireguard(here, link, to)?,
+            LinkKind::Loopback => return Err(lost(format!("{link} leads nowhere"))),
             LinkKind::Other(_) => self.machine_at(here, next)?,
         };
         if there == here {
@@ -158,6 +159,36 @@ impl<'a> Underlay<'a> {
         if !self.kernels[there].links().any(fits) {
             let why = format!("no tunnel with the address {next} is up; it came by {link}");
             return Err(Lost { machine: there, why });
+        }
+        Ok(there)
+    }
+
+    /// Both ends must know each other: by their keys, by the key that they share, and the far one by where the packet is from.
+    fn by_wireguard(&self, here: usize, link: &str, to: IpAddr) -> Result<usize, Lost> {
+        let lost = |machine, why: &str| Lost { machine, why: format!("{link}: {why}") };
+        let near = &self.kernels[here];
+        let own = near.wireguards.get(link).ok_or_else(|| lost(here, "it has no key"))?;
+        let peer =
+            near.wireguard_peer(link, to).ok_or_else(|| lost(here, &format!("{to} is behind no peer")))?;
+        let endpoint = peer.endpoint.ok_or_else(|| lost(here, "the peer was not heard of yet"))?;
+        let there = self.machine_at(here, endpoint.ip())?;
+        let far = &self.kernels[there];
+        let up = |device: &&WireguardDevice| far.link(&device.link).is_some_and(|link| link.up);
+        let mut listening =
+            far.wireguards.values().filter(|device| device.port == endpoint.port()).filter(up);
+        let device = listening.next().ok_or_else(|| lost(there, &format!("nobody listens on {endpoint}")))?;
+        if device.secret.public() != peer.key {
+            return Err(lost(there, "the packet is for another key"));
+        }
+        let known = far.wireguard_peers.get(&(device.link.clone(), own.secret.public()));
+        let known = known.ok_or_else(|| lost(there, "the sender's key is unknown"))?;
+        if known.psk != peer.psk {
+            return Err(lost(there, "the key that both share differs"));
+        }
+        let from = near.bridge_subnet().map(|subnet| IpAddr::from(subnet.network()));
+        let source = from.and_then(|from| far.wireguard_peer(&device.link, from));
+        if to.is_ipv4() && source.map(|source| source.key) != Some(known.key) {
+            return Err(lost(there, "the sender may not send from its subnet"));
         }
         Ok(there)
     }

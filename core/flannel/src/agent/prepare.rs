@@ -49,10 +49,17 @@ impl Agent {
         desired::check(&config, &external)?;
         let me = Me { public_ip: external.public_ip, public_ipv6: external.public_ipv6 };
         let macs = self.find_macs(&config, &external, &me).await?;
+        let secret = match config.backend {
+            Backend::Wireguard { .. } => {
+                let key = self.ports.local.wireguard_key().await;
+                Some(key.map_err(|error| format!("the private key: {error}"))?)
+            }
+            _ => None,
+        };
         self.run_first_command(&config).await?;
-        let value = desired::announce(&config, &external, &macs, self.told.as_deref());
+        let value = desired::announce(&config, &external, &macs, secret.as_ref(), self.told.as_deref());
         let offer = Offer { config: config.clone(), me, value };
-        Ok(Place { config, external, macs, offer })
+        Ok(Place { config, external, macs, secret, offer })
     }
 
     /// The external interface, as the kernel says now.
@@ -160,7 +167,8 @@ impl Agent {
     /// Offers what this machine is now to the holder, if that is news.
     pub(super) fn offer(&mut self) {
         let Some(place) = &mut self.place else { return };
-        let value = desired::announce(&place.config, &place.external, &place.macs, self.told.as_deref());
+        let Place { config, external, macs, secret, .. } = &*place;
+        let value = desired::announce(config, external, macs, secret.as_ref(), self.told.as_deref());
         let offer = Offer { config: place.config.clone(), me: place.offer.me, value };
         if offer != place.offer {
             place.offer = offer.clone();

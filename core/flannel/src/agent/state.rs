@@ -7,7 +7,7 @@ use crate::config::NetworkConfig;
 use crate::desired::{Desired, How, Macs};
 use crate::holder::{Holder, Offer, Picture, Standing};
 use crate::interface::External;
-use crate::links::{Hint, Links};
+use crate::links::{Hint, Links, Secret};
 use crate::local::Local;
 use crate::rules::Means;
 use crate::subnet::{Lease, SubnetKey};
@@ -92,6 +92,8 @@ pub(super) struct Place {
     pub(super) config: NetworkConfig,
     pub(super) external: External,
     pub(super) macs: Macs,
+    /// The private key of our WireGuard devices, if the backend has any.
+    pub(super) secret: Option<Secret>,
     /// What the holder was offered.
     pub(super) offer: Offer,
 }

@@ -9,7 +9,7 @@ use crate::config::{Backend, change};
 use crate::desired::{self, Desired, How, Options, Wish, public};
 use crate::env::SubnetEnv;
 use crate::holder::Standing;
-use crate::links::{Hint, Link, LinksError, LinksResult, Operation, Tables, Way};
+use crate::links::{Hint, Link, LinksError, LinksResult, Operation, Tables, Way, WireguardPeer};
 use crate::plan::{Ours, plan, plan_with};
 use crate::rules::Means;
 use crate::subnet::Lease;
@@ -156,6 +156,7 @@ impl Agent {
         let mut desired = self.wish(lease);
         let scope = desired.ours.scope();
         let present = self.ports.links.tables(&scope).await.map_err(|error| error.to_string())?;
+        let present = self.accept_moves(present, &desired);
         if self.adopt_macs(&present) {
             self.ports.probe.sometimes("flannel: a device has another MAC than its lease");
             self.offer();
@@ -266,6 +267,7 @@ impl Agent {
             own: lease,
             external: &place.external,
             macs: place.macs,
+            secret: place.secret,
             tun: self.tunnel.as_ref().map(|tunnel| tunnel.device.name()),
             peers: &self.picture.leases,
             direct: &self.table.direct(),
@@ -286,6 +288,22 @@ impl Agent {
             }
         }
         other
+    }
+
+    /// WireGuard follows a machine that is heard of from elsewhere, behind address translation mostly, and is right. So the
+    /// address of a peer counts as wished, unless what its lease says became another since we last looked.
+    fn accept_moves(&self, mut present: Tables, desired: &Desired) -> Tables {
+        let Some(last) = &self.table.last else { return present };
+        let told = |tables: &Tables, peer: &WireguardPeer| {
+            let same = |other: &&WireguardPeer| (&other.link, other.key) == (&peer.link, peer.key);
+            tables.wireguard_peers.iter().find(same).and_then(|peer| peer.endpoint)
+        };
+        let accept = |peer: WireguardPeer| match (told(&last.tables, &peer), told(&desired.tables, &peer)) {
+            (old, new) if old == new && new.is_some() => WireguardPeer { endpoint: new, ..peer },
+            _ => peer,
+        };
+        present.wireguard_peers = present.wireguard_peers.into_iter().map(accept).collect();
+        present
     }
 
     /// Does the operations; those that failed, and why.
@@ -346,6 +364,7 @@ fn failure(operation: &Operation, outcome: LinksResult<()>) -> Option<LinksError
         | Operation::DeleteRoute(_)
         | Operation::DeleteNeighbour(_)
         | Operation::DeleteForwarding(_)
+        | Operation::DeleteWireguardPeer(_)
         | Operation::DeleteRules(_) => matches!(error, LinksError::NotFound(_)),
         Operation::AddAddress(_) => matches!(error, LinksError::Exists(_)),
         _ => false,
@@ -356,9 +375,8 @@ fn failure(operation: &Operation, outcome: LinksResult<()>) -> Option<LinksError
 /// Whether the machine cannot be ready without it. What concerns one peer is no reason for the others to wait.
 fn is_essential(operation: &Operation) -> bool {
     match operation {
-        Operation::AddLink(_) | Operation::SetLink(_) | Operation::AddAddress(_) | Operation::PutRules(_) => {
-            true
-        }
+        Operation::AddLink(_) | Operation::SetLink(_) | Operation::SetWireguard(_) => true,
+        Operation::AddAddress(_) | Operation::PutRules(_) => true,
         Operation::PutRoute(route) => !matches!(route.way, Way::Out { gateway: Some(_), .. }),
         _ => false,
     }
@@ -393,6 +411,9 @@ fn name(operation: &Operation) -> String {
         Operation::DeleteForwarding(entry) => {
             format!("delete forwarding entry {} dev {}", entry.mac, entry.link)
         }
+        Operation::SetWireguard(device) => format!("set the key and port of {}", device.link),
+        Operation::PutWireguardPeer(peer) => format!("put peer {} dev {}", peer.key, peer.link),
+        Operation::DeleteWireguardPeer(peer) => format!("delete peer {} dev {}", peer.key, peer.link),
         Operation::PutRules(set) => format!("put {:?} rules", set.means),
         Operation::DeleteRules(set) => format!("delete {:?} rules", set.means),
     }

@@ -1,9 +1,9 @@
 //! What each backend is: whether it can work here, its devices, its MTU, and what our lease says about it.
 
-use super::Macs;
+use super::{Macs, wireguard};
 use crate::config::{Backend, NetworkConfig};
 use crate::interface::External;
-use crate::links::{Link, LinkKind, Mac, Vxlan};
+use crate::links::{Link, LinkKind, Mac, Secret, Vxlan};
 use crate::subnet::{LeaseValue, VxlanData};
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr};
@@ -17,7 +17,7 @@ pub(super) const UDP_OVERHEAD: u32 = 28;
 /// Bytes that another IP header adds.
 const IPIP_OVERHEAD: u32 = 20;
 /// Bytes that WireGuard adds over IPv6.
-const WIREGUARD_OVERHEAD: u32 = 80;
+pub(super) const WIREGUARD_OVERHEAD: u32 = 80;
 /// An IPv4 network takes no smaller packets than this.
 const MTU_LEAST: u32 = 68;
 
@@ -41,11 +41,7 @@ pub fn check(config: &NetworkConfig, external: &External) -> Result<(), String> 
                 external.link
             ))
         }
-        Backend::Wireguard { .. } => Err(
-            "backend wireguard: this version cannot give WireGuard devices their keys; use vxlan, and IPsec or TLS \
-             where the network must not be trusted"
-                .to_owned(),
-        ),
+        Backend::Wireguard { .. } => wireguard::check(config, external),
         _ => Ok(()),
     }
 }
@@ -72,6 +68,7 @@ pub fn devices(config: &NetworkConfig, external: &External) -> Vec<(bool, Link)>
             let families = [false, true].into_iter();
             families.filter_map(|v6| Some((v6, vxlan_device(config, external, v6, None)?))).collect()
         }
+        (Backend::Wireguard { .. }, _) => wireguard::devices(config, external),
         (Backend::Ipip { .. }, Some(local)) => vec![(false, ipip_device(external, local.into()))],
         _ => Vec::new(),
     }
@@ -109,8 +106,15 @@ pub(super) fn ipip_device(external: &External, local: IpAddr) -> Link {
     }
 }
 
-/// What our lease says to the peers. `told` is what the extension's first command printed.
-pub fn announce(config: &NetworkConfig, external: &External, macs: &Macs, told: Option<&str>) -> LeaseValue {
+/// What our lease says to the peers. `secret` is the key of our WireGuard devices, `told` what the extension's first command
+/// printed.
+pub fn announce(
+    config: &NetworkConfig,
+    external: &External,
+    macs: &Macs,
+    secret: Option<&Secret>,
+    told: Option<&str>,
+) -> LeaseValue {
     let mut value = LeaseValue {
         public_ip: external.public_ip.unwrap_or(Ipv4Addr::UNSPECIFIED),
         public_ipv6: external.public_ipv6,
@@ -123,6 +127,11 @@ pub fn announce(config: &NetworkConfig, external: &External, macs: &Macs, told: 
             let data = |mac: Mac| VxlanData { vni: Some(*vni), mac }.to_value();
             value.data = config.v4.and(macs.v4).map(data);
             value.data_v6 = config.v6.and(macs.v6).map(data);
+        }
+        Backend::Wireguard { .. } => {
+            let data = |v6| Some(wireguard::data(config, v6, secret?).to_value());
+            value.data = config.v4.and_then(|_| data(false));
+            value.data_v6 = config.v6.and_then(|_| data(true));
         }
         Backend::Extension { .. } => value.data = told.map(Value::from),
         _ => {}

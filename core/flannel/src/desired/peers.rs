@@ -1,7 +1,7 @@
 //! Which peers can be served at all, whatever the backend.
 
-use super::Wish;
 use super::families::{Family, public};
+use super::{Wish, wireguard};
 use crate::subnet::{Lease, SubnetKey};
 use std::collections::BTreeMap;
 
@@ -39,7 +39,12 @@ fn obstacle(wish: &Wish<'_>, families: &[Family], lease: &Lease) -> Option<Strin
         if !family.network.contains(&subnet) || subnet == family.network {
             return Some(format!("its subnet is not inside the network {}", family.network));
         }
-        let Some(address) = public(lease, family.v6) else {
+        // One tunnel of WireGuard carries both families over one of them; it looks for the address itself.
+        let address = match wireguard::is_joint(&wish.config.backend) {
+            true => public(lease, false).or(public(lease, true)),
+            false => public(lease, family.v6),
+        };
+        let Some(address) = address else {
             return Some(format!("it says no public address for {subnet}"));
         };
         if wish.external.is_own(address) {

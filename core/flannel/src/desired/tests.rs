@@ -1,7 +1,7 @@
 //! What each backend wishes, as text: one line an entry, in the words of the `ip` program.
 
 use super::*;
-use crate::links::{LinkKind, Way};
+use crate::links::{LinkKind, PublicKey, Way};
 use crate::subnet::LeaseValue;
 
 fn config(backend: &str, families: &str) -> NetworkConfig {
@@ -45,6 +45,7 @@ fn wished(config: &NetworkConfig, own: &str, peers: &[Lease], direct: &[&str], o
         own: &own,
         external: &external,
         macs,
+        secret: Some(Secret([1; 32])),
         tun,
         peers: &peers,
         direct: &direct,
@@ -85,6 +86,17 @@ fn text(desired: &Desired) -> String {
     );
     lines
         .extend(tables.forwardings.iter().map(|f| format!("fdb {} dst {} dev {}", f.mac, f.machine, f.link)));
+    lines.extend(tables.wireguards.iter().map(|w| format!("wg {} port {}", w.link, w.port)));
+    lines.extend(tables.wireguard_peers.iter().map(|peer| {
+        let allowed: Vec<_> = peer.allowed.iter().map(ToString::to_string).collect();
+        let (endpoint, psk) = (peer.endpoint.unwrap(), if peer.psk.is_some() { " psk" } else { "" });
+        let (first, keepalive) = (peer.key.0[0], peer.keepalive);
+        format!(
+            "wg {} peer {first} endpoint {endpoint}{psk} keepalive {keepalive} allowed {}",
+            peer.link,
+            allowed.join(" ")
+        )
+    }));
     lines.extend(desired.tun_peers.iter().map(|(subnet, machine)| format!("tun {subnet} to {machine}")));
     lines.extend(desired.skipped.iter().map(|(key, why)| format!("skipped {key}: {why}")));
     lines.join("\n")
@@ -235,12 +247,84 @@ fn rules_and_the_blackhole_are_as_chosen() {
     assert_eq!(text(&wished), "mtu 1500\nroute blackhole 10.5.1.0/24\nroute blackhole fd00:5:0:1::/64");
 }
 
+fn wg(key: u8) -> String {
+    let key = PublicKey([key; 32]);
+    let data = format!(r#"{{"PublicKey":"{key}","Port":4000}}"#);
+    format!(r#","BackendType":"wireguard","BackendData":{data},"BackendV6Data":{data}"#)
+}
+
+#[test]
+fn wireguard_has_a_device_a_family() {
+    let psk = PublicKey([9; 32]);
+    let options = format!(r#""wireguard","PSK":"{psk}","PersistentKeepaliveInterval":25"#);
+    let own_key = Secret([1; 32]).public().to_string();
+    let ours = format!(r#","BackendType":"wireguard","BackendData":{{"PublicKey":"{own_key}"}}"#);
+    let peers = [
+        lease("10.5.2.0-24&fd00:5:0:2::-64", "192.168.0.2", &wg(2)),
+        // Of older flannel, which says no port.
+        lease("10.5.3.0-24", "192.168.0.3", &wg(3).replace(r#","Port":4000"#, "")),
+        lease("10.5.4.0-24", "192.168.0.4", &wg(3)),
+        lease("10.5.5.0-24", "192.168.0.5", &ours),
+        lease("10.5.6.0-24", "192.168.0.6", r#","BackendType":"wireguard","BackendData":{"PublicKey":"x"}"#),
+    ];
+    let mut wished = wished(&config(&options, DUAL), "10.5.1.0-24&fd00:5:0:1::-64", &peers, &[], PLAIN);
+    let skipped = std::mem::take(&mut wished.skipped);
+    let why: Vec<&str> = skipped.values().map(String::as_str).collect();
+    assert!(why[0].contains("of a newer lease"), "{why:?}");
+    assert!(why[1].contains("is ours; one of the two machines needs another key file"), "{why:?}");
+    assert!(why[2].contains("\"x\" is not a public key"), "{why:?}");
+    assert_eq!(
+        text(&wished),
+        "mtu 1420
+link flannel-wg mtu 1420 Wireguard
+link flannel-wg-v6 mtu 1420 Wireguard
+address 10.5.1.0/32 dev flannel-wg
+address fd00:5:0:1::/128 dev flannel-wg-v6
+route 10.5.2.0/24 dev flannel-wg
+route 10.5.3.0/24 dev flannel-wg
+route fd00:5:0:2::/64 dev flannel-wg-v6
+wg flannel-wg port 51820
+wg flannel-wg-v6 port 51821
+wg flannel-wg peer 2 endpoint 192.168.0.2:4000 psk keepalive 25 allowed 10.5.2.0/24
+wg flannel-wg peer 3 endpoint 192.168.0.3:51820 psk keepalive 25 allowed 10.5.3.0/24
+wg flannel-wg-v6 peer 2 endpoint [fd01::2]:4000 psk keepalive 25 allowed fd00:5:0:2::/64"
+    );
+}
+
+#[test]
+fn one_tunnel_of_wireguard_carries_both_families() {
+    let peers = [lease("10.5.2.0-24&fd00:5:0:2::-64", "192.168.0.2", &wg(2))];
+    let of = |mode: &str| {
+        let options = format!(r#""wireguard","Mode":"{mode}""#);
+        text(&wished(&config(&options, DUAL), "10.5.1.0-24&fd00:5:0:1::-64", &peers, &[], PLAIN))
+    };
+    assert_eq!(
+        of("ipv6"),
+        "mtu 1420
+link flannel-wg mtu 1420 Wireguard
+address 10.5.1.0/32 dev flannel-wg
+address fd00:5:0:1::/128 dev flannel-wg
+route 10.5.2.0/24 dev flannel-wg
+route fd00:5:0:2::/64 dev flannel-wg
+wg flannel-wg port 51820
+wg flannel-wg peer 2 endpoint [fd01::2]:4000 keepalive 0 allowed 10.5.2.0/24 fd00:5:0:2::/64"
+    );
+    assert!(of("ipv4").contains("endpoint 192.168.0.2:4000"));
+    // Both are private: then it is the one of IPv4.
+    assert!(of("auto").contains("endpoint 192.168.0.2:4000"));
+    let external = External { v6: None, public_ipv6: None, ..external() };
+    let why = check(&config(r#""wireguard","Mode":"ipv6""#, ""), &external).unwrap_err();
+    assert!(why.contains("Mode ipv6: eth0 has no such address"), "{why}");
+    let why = check(&config(r#""wireguard","PSK":"hunter2""#, ""), &external).unwrap_err();
+    assert!(why.contains("PSK") && why.contains("wg genkey") && !why.contains("hunter2"), "{why}");
+}
+
 #[test]
 fn what_we_tell_our_peers_is_what_flannel_tells() {
     let macs = Macs { v4: Some(Mac([0xe, 0, 0, 0, 0, 1])), v6: None };
     let mut external = External { v6: None, public_ipv6: None, ..external() };
     let told = |backend: &str, external: &External, told| {
-        announce(&config(backend, ""), external, &macs, told).to_json()
+        announce(&config(backend, ""), external, &macs, Some(&Secret([1; 32])), told).to_json()
     };
     assert_eq!(
         told("\"vxlan\"", &external, None),
@@ -251,11 +335,18 @@ fn what_we_tell_our_peers_is_what_flannel_tells() {
         told("\"extension\"", &external, Some("a key")),
         r#"{"PublicIP":"192.168.0.1","PublicIPv6":null,"BackendType":"extension","BackendData":"a key"}"#
     );
+    let key = Secret([1; 32]).public();
+    assert_eq!(
+        told(r#""wireguard","ListenPort":4000"#, &external, None),
+        format!(
+            r#"{{"PublicIP":"192.168.0.1","PublicIPv6":null,"BackendType":"wireguard","BackendData":{{"PublicKey":"{key}","Port":4000}}}}"#
+        )
+    );
     external.public_ip = Some("203.0.113.1".parse().unwrap());
     assert!(told("\"vxlan\"", &external, None).contains("203.0.113.1"));
     assert!(check(&config("\"host-gw\"", ""), &external).unwrap_err().contains("vxlan"));
     assert!(check(&config("\"vxlan\"", ""), &external).is_ok());
-    assert!(check(&config("\"wireguard\"", ""), &external).is_err());
+    assert!(check(&config("\"wireguard\"", ""), &external).is_ok());
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub(crate) fn apply(tables: &mut Tables, operation: &Operation) -> LinksResult<(
             tables.addresses.retain(|entry| entry.link != name);
             tables.neighbours.retain(|entry| entry.link != name);
             tables.forwardings.retain(|entry| entry.link != name);
+            tables.wireguards.retain(|device| device.link != name);
+            tables.wireguard_peers.retain(|peer| peer.link != name);
             tables.routes.retain(|route| out(route) != Some(&name));
         }
         Operation::SetLink(wish) => {
@@ -63,6 +65,14 @@ pub(crate) fn apply(tables: &mut Tables, operation: &Operation) -> LinksResult<(
             tables.forwardings.insert(entry);
         }
         Operation::DeleteForwarding(entry) if tables.forwardings.remove(&entry) => {}
+        Operation::SetWireguard(device) if has(tables, &device.link) => {
+            tables.wireguards.retain(|other| other.link != device.link);
+            tables.wireguards.insert(device);
+        }
+        Operation::PutWireguardPeer(peer) if has(tables, &peer.link) => put_peer(tables, peer),
+        Operation::DeleteWireguardPeer(peer) if has(tables, &peer.link) => {
+            tables.wireguard_peers.retain(|other| (&other.link, other.key) != (&peer.link, peer.key));
+        }
         Operation::PutRules(set) => {
             tables.rules.retain(|other| (other.v6, other.means) != (set.v6, set.means));
             tables.rules.insert(set);
@@ -71,6 +81,21 @@ pub(crate) fn apply(tables: &mut Tables, operation: &Operation) -> LinksResult<(
         _ => return refused(),
     }
     Ok(())
+}
+
+/// A network that is behind a machine is behind no other.
+fn put_peer(tables: &mut Tables, peer: WireguardPeer) {
+    let others = std::mem::take(&mut tables.wireguard_peers).into_iter();
+    let others = others.filter(|other| (&other.link, other.key) != (&peer.link, peer.key));
+    tables.wireguard_peers = others
+        .map(|mut other| {
+            if other.link == peer.link {
+                other.allowed.retain(|net| !peer.allowed.contains(net));
+            }
+            other
+        })
+        .collect();
+    tables.wireguard_peers.insert(peer);
 }
 
 fn pick<T: Clone>(g: &mut Gen, from: &[T]) -> T {
@@ -110,6 +135,25 @@ fn rules(g: &mut Gen, means: Means) -> RuleSet {
     RuleSet { v6: false, means, postrouting, forward: Vec::new() }
 }
 
+/// A WireGuard device and some of its machines, each subnet behind one of them.
+fn wireguard(g: &mut Gen, tables: &mut Tables) {
+    let link = DEVICE.to_owned();
+    let secret = Secret([pick(g, &[1, 2]); 32]);
+    tables.wireguards.insert(WireguardDevice { link: link.clone(), secret, port: pick(g, &[51820, 51821]) });
+    for third in 2..6 {
+        if bool::arbitrary(g) {
+            tables.wireguard_peers.insert(WireguardPeer {
+                link: link.clone(),
+                key: PublicKey([pick(g, &[third, third + 10]); 32]),
+                endpoint: Some((machine(g), 51820).into()),
+                psk: pick(g, &[None, Some(Secret([7; 32]))]),
+                keepalive: pick(g, &[0, 25]),
+                allowed: BTreeSet::from([subnet(third)]),
+            });
+        }
+    }
+}
+
 /// Tables as an agent would wish them.
 #[derive(Clone, Debug)]
 struct Wish(Tables);
@@ -135,6 +179,7 @@ impl Arbitrary for Wish {
         }
         let means = pick(g, &[Means::Nftables, Means::Iptables]);
         tables.rules.insert(rules(g, means));
+        wireguard(g, &mut tables);
         Wish(tables)
     }
 }

@@ -82,12 +82,15 @@ fn older_and_looser_values_are_read() {
 fn what_a_backend_needs_and_lacks_is_named() {
     let plain = LeaseValue::parse(r#"{"PublicIP":"172.31.0.1"}"#).unwrap();
     assert_eq!(plain.vxlan(false).unwrap_err().to_string(), "BackendData: is missing in the lease");
-    assert_eq!(plain.wireguard(true).unwrap_err().to_string(), "BackendV6Data: is missing in the lease");
+    assert_eq!(
+        plain.wireguard(true, 51821).unwrap_err().to_string(),
+        "BackendV6Data: is missing in the lease"
+    );
     let half = LeaseValue { data: Some(json!({"VNI": 1})), ..plain };
     assert_eq!(half.vxlan(false).unwrap_err().to_string(), "VtepMAC: is missing in the lease");
     let data = WireguardData { public_key: "k=".to_owned(), port: 51820 };
     let full = LeaseValue { data_v6: Some(data.to_value()), ..half };
-    assert_eq!(full.wireguard(true), Ok(data));
+    assert_eq!(full.wireguard(true, 51821), Ok(data));
 }
 
 fn subnet(address: u32, len: u8, v6: Option<(u128, u8)>) -> SubnetKey {

@@ -89,12 +89,13 @@ impl LeaseValue {
         Ok(VxlanData { vni, mac })
     }
 
-    /// What it says about a WireGuard device, of IPv6 or of IPv4.
-    pub fn wireguard(&self, v6: bool) -> Result<WireguardData, FieldError> {
+    /// What it says about a WireGuard device, of IPv6 or of IPv4. Older flannel does not say the port: then it is `port`, that of
+    /// the cluster's config.
+    pub fn wireguard(&self, v6: bool, port: u16) -> Result<WireguardData, FieldError> {
         let fields = self.fields(v6)?;
         let missing = || FieldError::new("PublicKey", "", "is missing in the lease");
         let public_key = fields.text("PublicKey")?.ok_or_else(missing)?.to_owned();
-        Ok(WireguardData { public_key, port: fields.port("Port", 51820)? })
+        Ok(WireguardData { public_key, port: fields.port("Port", port)? })
     }
 
     fn fields(&self, v6: bool) -> Result<Fields, FieldError> {

@@ -1,7 +1,8 @@
 //! What is particular to a backend.
 
 use super::world::*;
-use crate::links::{Operation, Way};
+use crate::links::{Operation, PublicKey, Way, WireguardPeer};
+use std::collections::BTreeSet;
 
 #[test]
 fn udp_opens_a_device_tells_it_the_peers_and_opens_it_anew() {
@@ -120,12 +121,39 @@ fn the_extension_runs_its_commands_for_each_peer() {
 
 #[test]
 fn a_backend_that_cannot_work_here_says_so_and_takes_no_lease() {
-    let world = World::new(r#"{"Network":"10.5.0.0/16","Backend":{"Type":"wireguard"}}"#);
+    let world = World::new(r#"{"Network":"10.5.0.0/16","Backend":{"Type":"wireguard","PSK":"abc"}}"#);
     let node = world.node(1);
     world.pass(5_000);
     let told = node.told().join("\n");
-    assert!(told.contains("wireguard"), "{told}");
+    assert!(told.contains("PSK"), "{told}");
     assert_eq!(world.kv.dump(SUBNETS), []);
+}
+
+#[test]
+fn wireguard_knows_its_peers_by_key_and_follows_one_that_moves() {
+    let world = World::new(r#"{"Network":"10.5.0.0/16","Backend":{"Type":"wireguard"}}"#);
+    let (first, second) = (world.node(1), world.node(2));
+    world.pass(5_000);
+    let of = |node: &Node| node.tables().wireguard_peers;
+    let peers = of(&first);
+    let peer = peers.first().expect("the other machine").clone();
+    assert_eq!((peers.len(), peer.key), (1, second.machine.lock().secret.public()));
+    assert_eq!(peer.endpoint, Some("192.168.0.2:51820".parse().unwrap()));
+    assert_eq!(first.tables().wireguards.first().unwrap().secret, first.machine.lock().secret);
+    let route = first.tables().routes.first().unwrap().clone();
+    assert_eq!((peer.allowed.first(), peer.allowed.len()), (Some(&route.destination), 1));
+    // The kernel heard of it from elsewhere: that is no damage, and is not mended.
+    let moved = Some("203.0.113.9:40000".parse().unwrap());
+    first.machine.meddle(Operation::PutWireguardPeer(WireguardPeer { endpoint: moved, ..peer.clone() }));
+    world.pass(5_000);
+    assert_eq!(of(&first).first().unwrap().endpoint, moved);
+    // Somebody takes it away; and adds one that nobody wishes.
+    first.machine.meddle(Operation::DeleteWireguardPeer(peer.clone()));
+    let key = PublicKey([77; 32]);
+    let stranger = WireguardPeer { key, allowed: BTreeSet::new(), ..peer.clone() };
+    first.machine.meddle(Operation::PutWireguardPeer(stranger));
+    world.pass(5_000);
+    assert_eq!(of(&first), peers);
 }
 
 #[test]

@@ -31,6 +31,8 @@ pub struct State {
     /// Addresses that need a gateway.
     pub far: BTreeSet<IpAddr>,
     pub env: Option<String>,
+    /// What the key file holds.
+    pub secret: Secret,
     pub ran: Vec<Command>,
     /// Commands that begin so fail.
     pub broken: Option<String>,
@@ -56,6 +58,7 @@ impl Machine {
             firewall: Firewall { forward_drops: false, random_fully: true },
             far: BTreeSet::new(),
             env: None,
+            secret: Secret([number; 32]),
             ran: Vec::new(),
             broken: None,
             tun_peers: BTreeMap::new(),
@@ -116,6 +119,10 @@ fn subject(operation: &Operation) -> (String, Hint) {
         }
         Operation::PutForwarding(entry) | Operation::DeleteForwarding(entry) => {
             (entry.mac.to_string(), Hint::Link(entry.link.clone()))
+        }
+        Operation::SetWireguard(device) => (device.link.clone(), Hint::Link(device.link.clone())),
+        Operation::PutWireguardPeer(peer) | Operation::DeleteWireguardPeer(peer) => {
+            (peer.key.to_string(), Hint::Link(peer.link.clone()))
         }
         Operation::PutRules(_) | Operation::DeleteRules(_) => ("rules".to_owned(), Hint::Rules),
     }
@@ -183,6 +190,8 @@ impl Links for Machine {
             tables.addresses.retain(|entry| scope.links.contains(&entry.link));
             tables.neighbours.retain(|entry| scope.links.contains(&entry.link));
             tables.forwardings.retain(|entry| scope.links.contains(&entry.link));
+            tables.wireguards.retain(|device| scope.links.contains(&device.link));
+            tables.wireguard_peers.retain(|peer| scope.links.contains(&peer.link));
             tables.routes.retain(|route| {
                 let ours = matches!(&route.way, Way::Out { link, .. } if scope.links.contains(link));
                 ours || scope.networks.iter().any(|network| network.contains(&route.destination))
@@ -232,6 +241,10 @@ impl Local for Machine {
             self.lock().env = Some(text.to_owned());
             Ok(())
         })
+    }
+
+    fn wireguard_key(&self) -> BoxFuture<'_, Result<Secret, LocalError>> {
+        Box::pin(async { Ok(self.lock().secret) })
     }
 
     fn run<'a>(&'a self, command: &'a Command) -> BoxFuture<'a, Result<String, LocalError>> {
