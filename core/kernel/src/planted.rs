@@ -20,6 +20,74 @@ pub enum Bug {
     FollowerExpiresLease,
     /// A watcher that lagged misses one event when it catches up.
     SkipSlowWatcherEvent,
+    /// A member grants its vote to a candidate whose log is shorter than its own.
+    VoteForShorterLog,
+    /// A leader takes a follower's refusal of an append for its acceptance.
+    RefusalCounts,
+    /// A new leader answers reads at the commit index that it knows, before an entry of its own term is committed.
+    ReadBeforeOwnTerm,
+    /// Votes and acknowledgements leave before what they promise is on disk.
+    PromiseBeforePersist,
+    /// A leader counts its own copy of an entry before it is on disk.
+    CountUnsynced,
+    /// A confirmation of leadership serves reads too that arrived after it was asked for.
+    ReadsJoinLate,
+    /// A linearizable read does not wait until the index that was confirmed is applied.
+    ReadBeforeApplied,
+    /// A proposal that may be in the log already is handed to the next leader again.
+    ProposeAgain,
+    /// A proposal whose fate is open is answered as one that was certainly refused.
+    LostMeansRefused,
+    /// Recovery keeps the entries behind one that a later leader has replaced.
+    KeepConflictingSuffix,
+    /// A new segment is used before its name is durable.
+    SegmentNameNotSynced,
+    /// Segments are given up that no checkpoint covers yet.
+    ReleaseBeforeCheckpoint,
+    /// A member whose disk was wiped votes before it knows what it had promised.
+    WipedVotesAtOnce,
+    /// A checkpoint counts as durable before it is synced.
+    CheckpointWithoutSync,
+    /// A checkpoint stores the applied index of the one before.
+    AppliedNotWithRows,
+    /// A checkpoint leaves a revoked lease in the file.
+    CheckpointKeepsRevoked,
+    /// A flush drops the rows from memory too that came while it ran.
+    FlushDropsNewerRows,
+    /// A snapshot leaves out the leases.
+    SnapshotWithoutLeases,
+    /// A snapshot does not say up to where the history is compacted.
+    SnapshotWithoutCompaction,
+    /// Compaction takes the version away that a read at the compacted revision sees.
+    CompactOneTooFar,
+    /// Compaction removes the newest version of a live key.
+    CompactNewest,
+    /// A command that only deletes makes no revision.
+    DeleteNotCounted,
+    /// The condition of an inner transaction sees what the outer one has written.
+    CompareSeesOwnWrites,
+    /// A watcher from a compacted revision goes on where history begins, instead of an error.
+    WatchFromCompacted,
+    /// Of several changes at one revision history gives the first.
+    OneEventARevision,
+    /// The previous value of an event is looked up at the event's own revision.
+    PrevKvOfSelf,
+    /// A put without a lease leaves the key attached to its old one.
+    PutKeepsLease,
+    /// Progress is told to a watcher that lags.
+    ProgressBeforeEvents,
+    /// A snapshot moves the revision without letting the watchers catch up.
+    InstallForgetsWatchers,
+    /// A watcher that has caught up is told the last revision again.
+    CatchUpRepeatsLast,
+    /// A lease is renewed whose deadline has passed, and whose end may be in the log.
+    RenewAfterExpiry,
+    /// A new leader sets no deadline for the leases that it finds.
+    NewLeaderForgetsLeases,
+    /// A new leader gives the leases that it finds half of their time.
+    NewLeaderHurriesLeases,
+    /// A leader renews a lease without asking a quorum whether it still leads.
+    RenewUnconfirmed,
     /// The engine frees a unit that it took from a machine before the machine has let go of it.
     FreeBeforeRelease,
     /// The engine frees a unit with the policy `hold` whose machine is cut off.
@@ -83,7 +151,7 @@ impl Bug {
     ];
 
     /// Those of the store, in the order of the list in the mutation test.
-    pub const STORE: [Bug; 7] = [
+    pub const STORE: [Bug; 41] = [
         Bug::AckBeforeSync,
         Bug::VoteTwice,
         Bug::ReadFromDeposed,
@@ -91,6 +159,40 @@ impl Bug {
         Bug::DropRecordOnRoll,
         Bug::FollowerExpiresLease,
         Bug::SkipSlowWatcherEvent,
+        Bug::VoteForShorterLog,
+        Bug::RefusalCounts,
+        Bug::ReadBeforeOwnTerm,
+        Bug::PromiseBeforePersist,
+        Bug::CountUnsynced,
+        Bug::ReadsJoinLate,
+        Bug::ReadBeforeApplied,
+        Bug::ProposeAgain,
+        Bug::LostMeansRefused,
+        Bug::KeepConflictingSuffix,
+        Bug::SegmentNameNotSynced,
+        Bug::ReleaseBeforeCheckpoint,
+        Bug::WipedVotesAtOnce,
+        Bug::CheckpointWithoutSync,
+        Bug::AppliedNotWithRows,
+        Bug::CheckpointKeepsRevoked,
+        Bug::FlushDropsNewerRows,
+        Bug::SnapshotWithoutLeases,
+        Bug::SnapshotWithoutCompaction,
+        Bug::CompactOneTooFar,
+        Bug::CompactNewest,
+        Bug::DeleteNotCounted,
+        Bug::CompareSeesOwnWrites,
+        Bug::WatchFromCompacted,
+        Bug::OneEventARevision,
+        Bug::PrevKvOfSelf,
+        Bug::PutKeepsLease,
+        Bug::ProgressBeforeEvents,
+        Bug::InstallForgetsWatchers,
+        Bug::CatchUpRepeatsLast,
+        Bug::RenewAfterExpiry,
+        Bug::NewLeaderForgetsLeases,
+        Bug::NewLeaderHurriesLeases,
+        Bug::RenewUnconfirmed,
     ];
 }
 

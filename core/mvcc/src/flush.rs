@@ -12,8 +12,8 @@ use crate::overlay::{self, Part};
 use crate::revision::Revision;
 use crate::state::{Shared, State};
 use crate::suspect;
-use kernel::Open;
-use redb::WriteTransaction;
+use kernel::{Bug, Open};
+use redb::{Durability, WriteTransaction};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -108,6 +108,10 @@ impl Flush {
         let bytes = self.parts.iter().map(|part| overlay::cost(part)).sum();
         let mut state = shared.write();
         state.overlay.release(self.parts.len(), bytes);
+        if shared.options.planted.is(Bug::FlushDropsNewerRows) {
+            let (newer, bytes) = (state.overlay.seal().len(), state.overlay.bytes());
+            state.overlay.release(newer, bytes);
+        }
         state.leases.saved(&self.leases);
         state.checkpointed = self.meta.applied;
         state.removed = self.meta.removed;
@@ -117,10 +121,20 @@ impl Flush {
 
     /// Bytes of rows that were removed.
     fn save(&self) -> Result<u64, Error> {
-        let txn = self.file.write()?;
+        let planted = self.shared.options.planted;
+        let mut txn = self.file.write()?;
+        if planted.is(Bug::CheckpointWithoutSync) {
+            txn.set_durability(Durability::None).expect("no savepoint was made");
+        }
         let freed = self.save_rows(&txn)?;
-        save_leases(&txn, self.leases.iter().map(|(id, ttl)| (*id, *ttl)))?;
-        save_meta(&txn, &self.meta)?;
+        let leases =
+            self.leases.iter().filter(|(_, ttl)| ttl.is_some() || !planted.is(Bug::CheckpointKeepsRevoked));
+        save_leases(&txn, leases.map(|(id, ttl)| (*id, *ttl)))?;
+        let mut meta = self.meta.clone();
+        if planted.is(Bug::AppliedNotWithRows) {
+            meta.applied = self.shared.read().checkpointed;
+        }
+        save_meta(&txn, &meta)?;
         txn.commit()?;
         Ok(freed)
     }

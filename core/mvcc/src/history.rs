@@ -6,9 +6,9 @@ use crate::overlay::rows_from;
 use crate::revision::Revision;
 use crate::row::Row;
 use crate::state::Shared;
-use kernel::KvError;
 use kernel::types::KeyValue;
 use kernel::watch::Event;
+use kernel::{Bug, KvError, Planted};
 
 /// Why history was not given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +24,14 @@ struct Gathered {
     limit: usize,
     bytes: usize,
     revisions: Vec<(i64, Vec<Event>)>,
+    planted: Planted,
 }
 
 impl Gathered {
     /// Adds a row; false, and nothing added, when it would begin a revision beyond the limit.
     fn add(&mut self, at: Revision, row: &Row) -> bool {
         match self.revisions.last_mut() {
+            Some((main, _)) if *main == at.main && self.planted.is(Bug::OneEventARevision) => {}
             Some((main, events)) if *main == at.main => events.push(row.event(at.main)),
             Some(_) if self.bytes >= self.limit => return false,
             _ => self.revisions.push((at.main, vec![row.event(at.main)])),
@@ -55,7 +57,7 @@ fn gather(
     from: i64,
     limit: usize,
 ) -> Result<Result<Vec<(i64, Vec<Event>)>, HistoryError>, Error> {
-    let mut gathered = Gathered { limit, bytes: 0, revisions: Vec::new() };
+    let mut gathered = Gathered { limit, bytes: 0, revisions: Vec::new(), planted: shared.options.planted };
     let from = Revision::first(from.max(1));
     shared.prepare_to_hold();
     let (held, view) = {
@@ -88,7 +90,7 @@ fn gather(
 
 /// See [`Store::prev_kv`](crate::Store::prev_kv).
 pub(crate) fn prev_kv(shared: &Shared, key: &[u8], mod_revision: i64) -> Result<Option<KeyValue>, KvError> {
-    let before = mod_revision - 1;
+    let before = if shared.options.planted.is(Bug::PrevKvOfSelf) { mod_revision } else { mod_revision - 1 };
     let (_, found) = shared.fetch_for_client(|state| {
         let readable = before >= state.meta.compacted.max(1) && before <= state.meta.revision;
         let row = if readable { state.index.at(key, before) } else { None };

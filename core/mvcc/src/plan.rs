@@ -14,9 +14,9 @@ use crate::revision::Revision;
 use crate::row::Row;
 use crate::state::{Change, Shared, State, Write};
 use bytes::Bytes;
-use kernel::KvError;
 use kernel::txn::{Op, OpResponse, RequestOp, ResponseOp, TxnRequest, TxnResponse};
 use kernel::types::*;
+use kernel::{Bug, KvError};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
@@ -182,7 +182,10 @@ impl<'a> Plan<'a> {
         request: &TxnRequest,
         path: &mut std::vec::IntoIter<bool>,
     ) -> Result<TxnResponse, Stop> {
-        let succeeded = path.next().expect("a branch was chosen for every transaction on the way");
+        let mut succeeded = path.next().expect("a branch was chosen for every transaction on the way");
+        if self.shared.options.planted.is(Bug::CompareSeesOwnWrites) {
+            succeeded |= request.compare.iter().any(|condition| self.written.contains_key(&condition.key));
+        }
         let mut responses = Vec::new();
         for op in branch(request, succeeded) {
             responses.push(ResponseOp { response: self.run_op(op, path)? });

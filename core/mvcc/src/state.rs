@@ -18,7 +18,7 @@ use crate::revision::Revision;
 use crate::row::Row;
 use bytes::Bytes;
 use kernel::types::KeyValue;
-use kernel::{Disk, KvError};
+use kernel::{Bug, Disk, KvError, Planted};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -59,6 +59,8 @@ pub(crate) struct State {
     pub epoch: u64,
     /// Whether an entry was applied since the state was opened.
     pub touched: bool,
+    /// The bug planted in this run.
+    pub planted: Planted,
 }
 
 /// A row that a command writes.
@@ -99,6 +101,7 @@ impl State {
             flushing: false,
             epoch: 0,
             touched: false,
+            planted: Planted::none(),
         };
         file::scan_rows(&txn, Revision::default(), |at, row| {
             state.restore_row(at, &row);
@@ -108,6 +111,12 @@ impl State {
             state.index.compact(state.meta.compacted);
         }
         Ok(state)
+    }
+
+    /// With a bug.
+    pub fn with(mut self, planted: Planted) -> Self {
+        (self.planted, self.index.planted) = (planted, planted);
+        self
     }
 
     fn restore_row(&mut self, at: Revision, row: &Row) {
@@ -128,12 +137,15 @@ impl State {
             return;
         }
         let main = self.meta.revision + 1;
+        let puts = writes.iter().any(|write| matches!(write.change, Change::Put { .. }));
         for (sub, write) in writes.into_iter().enumerate() {
             let at = Revision { main, sub: u32::try_from(sub).expect("a request is smaller than 4 GiB") };
             match write.change {
                 Change::Put { created, version, lease } => {
                     self.index.put(&write.key, Newest { at, created, version });
-                    self.leases.attach(&write.key, lease);
+                    if lease != 0 || !self.planted.is(Bug::PutKeepsLease) {
+                        self.leases.attach(&write.key, lease);
+                    }
                 }
                 Change::Delete => {
                     self.index.delete(&write.key, at);
@@ -144,7 +156,9 @@ impl State {
             self.row_bytes += write.row.cost() as u64;
             self.overlay.push(at, write.row);
         }
-        self.meta.revision = main;
+        if puts || !self.planted.is(Bug::DeleteNotCounted) {
+            self.meta.revision = main;
+        }
     }
 
     /// Grants a lease.
@@ -162,7 +176,8 @@ impl State {
     /// Makes everything below `revision` unreadable; flushes remove it later.
     pub fn compact(&mut self, revision: i64) {
         self.meta.compacted = revision;
-        self.index.compact(revision);
+        let too_far = self.planted.is(Bug::CompactOneTooFar);
+        self.index.compact(revision + i64::from(too_far));
         self.meta.state_hash = fold_effect(self.meta.state_hash, Effect::Compact, revision, 0);
     }
 

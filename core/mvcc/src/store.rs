@@ -56,7 +56,7 @@ impl Store {
             options.probe.sometimes("mvcc: a state file in doubt was copied");
         }
         let file = StateFile::open_or_create(&*disk, path, options.cache_bytes);
-        let state = State::load(file.inspect_err(|_| suspect::mark(&*disk, path))?)?;
+        let state = State::load(file.inspect_err(|_| suspect::mark(&*disk, path))?)?.with(options.planted);
         Ok(Store { shared: Arc::new(Shared::new(disk, path.to_string(), options, state)) })
     }
 

@@ -57,6 +57,9 @@ impl Node {
             }
             let pending = self.run.pending.get_mut(&request).expect("checked above");
             pending.term = self.consensus.term();
+            if self.io.planted.is(Bug::ProposeAgain) {
+                self.run.proposed.insert(request, payload);
+            }
         }
         self.io.probe.sometimes("node: the overlay was full");
     }
@@ -74,6 +77,24 @@ impl Node {
         }
     }
 
+    /// The bug: what the last leader was given is given to the next, although it may be in the log.
+    pub(crate) fn propose_again(&mut self) {
+        for (request, payload) in std::mem::take(&mut self.run.proposed) {
+            if let Some(pending) = self.run.pending.get_mut(&request) {
+                pending.term = 0;
+                self.run.waiting.push_back((request, payload));
+            }
+        }
+    }
+
+    /// The bug: a leader that steps down calls what it had proposed refused.
+    pub(crate) fn refuse_lost_proposals(&mut self) {
+        if self.io.planted.is(Bug::LostMeansRefused) {
+            let lost = self.run.pending.extract_if(.., |_, pending| pending.term != 0);
+            lost.for_each(|(_, pending)| drop(pending.reply.send(Err(KvError::too_many_requests()))));
+        }
+    }
+
     pub(crate) fn take_read(&mut self, reply: oneshot::Sender<Result<(), KvError>>, now: Duration) {
         if self.io.planted.is(Bug::ReadFromDeposed) && self.consensus.role() == Role::Leader {
             let _ = reply.send(Ok(()));
@@ -86,6 +107,9 @@ impl Node {
     pub(crate) fn take_lease_call(&mut self, call: LeaseCall, now: Duration) {
         let status = self.consensus.status();
         if status.role == Role::Leader {
+            if self.io.planted.is(Bug::RenewUnconfirmed) {
+                return self.answer_lease_call(call, now);
+            }
             let until = now + self.config.request_timeout();
             return self.reads.arrive(Waiter::Lease { until, call });
         }
@@ -180,13 +204,15 @@ impl Node {
         for waiter in self.reads.ready(self.store.applied()) {
             match waiter {
                 Waiter::Read { reply, .. } => drop(reply.send(Ok(()))),
-                Waiter::Lease { call, .. } => {
-                    let leads = self.consensus.role() == Role::Leader;
-                    if let Some((peer, answer)) = self.leases.answer(call, leads, now) {
-                        self.answer_lease(peer, answer);
-                    }
-                }
+                Waiter::Lease { call, .. } => self.answer_lease_call(call, now),
             }
+        }
+    }
+
+    fn answer_lease_call(&mut self, call: LeaseCall, now: Duration) {
+        let leads = self.consensus.role() == Role::Leader;
+        if let Some((peer, answer)) = self.leases.answer(call, leads, now) {
+            self.answer_lease(peer, answer);
         }
     }
 
@@ -198,6 +224,9 @@ impl Node {
             meter::add(&self.shared.meter.slow_read_indexes);
         }
         if self.consensus.read_index(context).is_err() {
+            if self.io.planted.is(Bug::ReadBeforeOwnTerm) && self.consensus.role() == Role::Leader {
+                return self.reads.confirmed(context, self.consensus.status().commit);
+            }
             self.reads.refused();
         }
     }

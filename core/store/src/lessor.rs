@@ -50,8 +50,12 @@ impl Lessor {
         self.leads = true;
         self.leases.clear();
         self.queue.clear();
+        if self.planted.is(Bug::NewLeaderForgetsLeases) {
+            return;
+        }
+        let hurry = if self.planted.is(Bug::NewLeaderHurriesLeases) { 2 } else { 1 };
         for (id, ttl) in leases {
-            self.set(id, ttl, now + seconds(ttl));
+            self.set(id, ttl, now + seconds(ttl) / hurry);
         }
     }
 
@@ -76,7 +80,8 @@ impl Lessor {
     /// has passed, or when this member does not lead.
     pub fn renewed(&mut self, id: i64, now: Duration) -> Option<i64> {
         let lease = self.leases.get(&id)?;
-        if !self.leads || now >= lease.at {
+        let is_over = now >= lease.at && !self.planted.is(Bug::RenewAfterExpiry);
+        if !self.leads || is_over {
             return None;
         }
         let ttl = lease.ttl;

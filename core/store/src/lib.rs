@@ -28,6 +28,7 @@ mod node;
 mod owner;
 mod peers;
 mod persist;
+mod planted;
 mod proposal;
 mod reads;
 mod recall;

@@ -241,7 +241,7 @@ fn assemble(
             config.members.len() == 1,
         ),
         state_worker: io.spawn.worker("state"),
-        reads: Reads::new(draws.next_u64(), READ_RETRY),
+        reads: Reads::new(draws.next_u64(), READ_RETRY).with(io.planted),
         leases: Leases::new(io.planted),
         run: Run::default(),
         io: io.clone(),

@@ -17,13 +17,14 @@ use crate::identity::Identity;
 use crate::lease::{LeaseCall, Leases};
 use crate::peers::Links;
 use crate::persist::{Persist, snapshot_record};
+use crate::planted;
 use crate::reads::Reads;
 use crate::shared::{Shared, Status};
 use bytes::Bytes;
 use consensus::{Consensus, Message, Output, Role};
 use futures_channel::oneshot;
 use kernel::inbox::{Inbox, Outlet, Woken};
-use kernel::{Io, KvError, Worker};
+use kernel::{Bug, Io, KvError, Worker};
 use mvcc::watch::Hub;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -71,6 +72,8 @@ pub struct Run {
     pub(crate) pending: BTreeMap<u64, Pending>,
     /// Proposals that cannot go in yet: no leader is known, or the state's overlay is full.
     pub(crate) waiting: VecDeque<(u64, Bytes)>,
+    /// What was handed to consensus, for the bug that hands it over again; otherwise empty.
+    pub(crate) proposed: BTreeMap<u64, Bytes>,
     pub(crate) incarnations: BTreeMap<u64, u64>,
     pub(crate) next_tick: Duration,
     pub(crate) flushing: bool,
@@ -205,6 +208,7 @@ impl Node {
     fn hear(&mut self, from: u64, body: Body, now: Duration) {
         match body {
             Body::Raft(message) if message.from == from => {
+                let message = planted::understood(self.io.planted, message);
                 if let Err(error) = self.consensus.step(message) {
                     self.shared.note_refused(error.to_string());
                 }
@@ -277,7 +281,13 @@ impl Node {
             }
             None => None,
         };
+        if self.io.planted.is(Bug::PromiseBeforePersist) {
+            self.send(std::mem::take(&mut output.send_after_persist));
+        }
         self.persist.add(output, mark);
+        if self.io.planted.is(Bug::CountUnsynced) && self.consensus.role() == Role::Leader {
+            self.consensus.persisted(output.number);
+        }
         for read in output.reads.drain(..) {
             self.reads.confirmed(read.context, read.index);
         }
@@ -332,7 +342,9 @@ impl Node {
             self.leases.lessor.promote(now, self.store.leases());
         } else if known.is_some_and(|(role, _)| role == Role::Leader) {
             self.leases.lessor.demote();
+            self.refuse_lost_proposals();
         }
+        self.propose_again();
         self.shared.leader_changed();
         true
     }

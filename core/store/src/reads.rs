@@ -5,6 +5,7 @@
 //! asked for, so reads come in three groups: *new* (not covered by a confirmation yet), *asked* (covered by the one under
 //! way) and *known* (an index is known, apply has to reach it). Lease renewals wait here too, for (a) only.
 
+use kernel::{Bug, Planted};
 use std::time::Duration;
 
 /// Groups of waiting reads; `W` is whoever waits.
@@ -14,6 +15,7 @@ pub struct Reads<W> {
     known: Vec<(u64, Vec<W>)>,
     next_context: u64,
     retry_after: Duration,
+    planted: Planted,
 }
 
 struct Asked<W> {
@@ -26,7 +28,13 @@ impl<W> Reads<W> {
     /// No reads yet. Contexts count up from `first_context`, which must differ between members and incarnations; a
     /// confirmation that has not come after `retry_after` is asked for again.
     pub fn new(first_context: u64, retry_after: Duration) -> Self {
-        Reads { fresh: Vec::new(), asked: None, known: Vec::new(), next_context: first_context, retry_after }
+        let (fresh, asked, known) = (Vec::new(), None, Vec::new());
+        Reads { fresh, asked, known, next_context: first_context, retry_after, planted: Planted::none() }
+    }
+
+    /// With a bug.
+    pub fn with(self, planted: Planted) -> Self {
+        Reads { planted, ..self }
     }
 
     /// A read arrives.
@@ -72,7 +80,10 @@ impl<W> Reads<W> {
     /// A quorum has confirmed `index` for `context`. Answers to earlier attempts are ignored.
     pub fn confirmed(&mut self, context: u64, index: u64) {
         if self.asked.as_ref().is_some_and(|asked| asked.context == context) {
-            let asked = self.asked.take().expect("checked above");
+            let mut asked = self.asked.take().expect("checked above");
+            if self.planted.is(Bug::ReadsJoinLate) {
+                asked.waiting.append(&mut self.fresh);
+            }
             self.known.push((index, asked.waiting));
         }
     }
@@ -82,7 +93,8 @@ impl<W> Reads<W> {
         if self.known.is_empty() {
             return Vec::new();
         }
-        let (ready, later): (Vec<_>, Vec<_>) = self.known.drain(..).partition(|(index, _)| *index <= applied);
+        let is_ready = |index: u64| index <= applied || self.planted.is(Bug::ReadBeforeApplied);
+        let (ready, later): (Vec<_>, Vec<_>) = self.known.drain(..).partition(|(index, _)| is_ready(*index));
         self.known = later;
         ready.into_iter().flat_map(|(_, waiting)| waiting).collect()
     }

@@ -8,6 +8,7 @@ use crate::node::Node;
 use crate::proposal::Proposal;
 use crate::snapshot;
 use consensus::Message;
+use kernel::Bug;
 use kernel::spawn::run_on;
 use std::time::Duration;
 
@@ -42,6 +43,9 @@ impl Node {
                 events.push(Event::Flushed(ended));
             };
             drop(self.state_worker.run(Box::new(checkpoint)));
+        }
+        if self.io.planted.is(Bug::ReleaseBeforeCheckpoint) {
+            self.run.release_wanted = Some(self.store.applied());
         }
         if let Some(index) = self.run.release_wanted
             && self.persist.release(index)

@@ -237,6 +237,7 @@ impl Wal {
             size: segment_size(&self.options),
             room: bytes,
             spare: self.spare,
+            planted: self.options.planted,
         };
         self.next_sequence += 1;
         let made = plan.make();

@@ -7,7 +7,7 @@ use crate::error::{Error, failed, fatal};
 use crate::record::Position;
 use crate::segment::{Carried, FIRST_BLOCK, Link, Name, SPARE, UNFINISHED, encode_head, head_len};
 use bytes::Bytes;
-use kernel::{Disk, File, Open};
+use kernel::{Bug, Disk, File, Open, Planted};
 use std::sync::Arc;
 
 /// The segment that is written to.
@@ -35,6 +35,7 @@ pub(crate) struct Plan<'a> {
     pub room: usize,
     /// Whether there is a spare file of `size` bytes.
     pub spare: bool,
+    pub planted: Planted,
 }
 
 impl Plan<'_> {
@@ -54,7 +55,9 @@ impl Plan<'_> {
         let name = Name { sequence: self.sequence, first: self.last + 1 };
         let path = name.path(self.dir);
         self.disk.rename(&unnamed, &path).map_err(fatal("naming segment", &path))?;
-        self.disk.sync_dir(self.dir).map_err(fatal("syncing directory", self.dir))?;
+        if !self.planted.is(Bug::SegmentNameNotSynced) {
+            self.disk.sync_dir(self.dir).map_err(fatal("syncing directory", self.dir))?;
+        }
         Ok(Current { name, file, size, at })
     }
 

@@ -81,6 +81,7 @@ impl Wal {
             size: segment_size(&options),
             room: 0,
             spare: false,
+            planted: options.planted,
         }
         .make()?;
         Ok(assemble(disk, dir, options, metadata, carried, current))
@@ -95,7 +96,7 @@ impl Wal {
         options: Options,
     ) -> Result<(Wal, Recovered), Error> {
         let segments = load(&*disk, dir)?;
-        let survey = survey(&segments);
+        let survey = survey(&segments, options.planted);
         let Some(why) = survey.damage else {
             return settle(disk, dir, options, segments, survey);
         };
@@ -312,6 +313,7 @@ fn repair(
         size: segment_size(&options),
         room: 0,
         spare: false,
+        planted: options.planted,
     }
     .make()?;
     options.probe.sometimes("wal: damage repaired");

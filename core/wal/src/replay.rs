@@ -4,6 +4,7 @@ use crate::record::{Found, Tag};
 use crate::segment::Carried;
 use crate::types::{Kind, Record};
 use bytes::Bytes;
+use kernel::{Bug, Planted};
 
 /// The state after the records seen so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,7 +13,8 @@ pub(crate) struct Replay {
     /// Without a gap.
     pub entries: Vec<Record>,
     /// The highest index that the next entry may have; none where the log is empty and may begin anywhere.
-    next: Option<u64>,
+    pub(crate) next: Option<u64>,
+    pub planted: Planted,
 }
 
 /// An entry that would leave a gap, or a payload that makes no sense: not what this program writes.
@@ -55,6 +57,10 @@ impl Replay {
         let first = self.entries.first().map_or(entry.index, |first| first.index);
         let keep = usize::try_from(entry.index.saturating_sub(first)).map_err(|_| OutOfOrder)?;
         assert!(keep <= self.entries.len(), "no entry beyond the next");
+        if keep < self.entries.len() && self.planted.is(Bug::KeepConflictingSuffix) {
+            self.entries[keep] = entry;
+            return Ok(());
+        }
         self.next = Some(entry.index + 1);
         self.entries.truncate(keep);
         self.entries.push(entry);

@@ -12,6 +12,7 @@
 use crate::record::{Found, Identity, Position, find, scan};
 use crate::replay::Replay;
 use crate::segment::{Head, Link, Name, PREAMBLE, head};
+use kernel::Planted;
 
 /// A segment file with its bytes.
 pub(crate) struct Loaded {
@@ -64,11 +65,11 @@ pub(crate) struct Survey {
 }
 
 /// Reads `segments`, which are sorted by sequence and not empty.
-pub(crate) fn survey(segments: &[Loaded]) -> Survey {
+pub(crate) fn survey(segments: &[Loaded], planted: Planted) -> Survey {
     let live = live(segments);
     let mut survey = Survey {
         live,
-        replay: Replay::default(),
+        replay: Replay { planted, ..Replay::default() },
         end: End { segment: 0, offset: 0, at: None },
         damage: None,
         link: Link::default(),

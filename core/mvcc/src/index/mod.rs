@@ -16,6 +16,7 @@
 mod key;
 
 use crate::revision::Revision;
+use kernel::{Bug, Planted};
 use key::History;
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -67,6 +68,8 @@ pub(crate) struct Index {
     held: Vec<Arc<[u8]>>,
     /// The revision that was asked to be compacted last.
     compacted: i64,
+    /// The bug planted in this run.
+    pub planted: Planted,
 }
 
 impl Index {
@@ -166,6 +169,9 @@ impl Index {
             let (main, key) = self.superseded.pop_front().expect("the front was seen");
             let Some(history) = self.keys.get_mut(&key) else { continue };
             history.prune(self.compacted, dropped);
+            if self.planted.is(Bug::CompactNewest) {
+                history.prune_newest(self.compacted, dropped);
+            }
             if history.is_empty() {
                 self.keys.remove(&key);
             } else if main == self.compacted && history.begins_deleted_at(main) {

@@ -2,11 +2,12 @@
 
 use super::{CHUNK_HEAD, Kind};
 use crate::Error;
-use crate::file::lease_bytes;
+use crate::file::{NEVER, lease_bytes};
 use crate::hash_kv::Pinned;
 use crate::revision::Revision;
 use crate::store::Store;
 use bytes::{BufMut, Bytes, BytesMut};
+use kernel::Bug;
 
 /// A chunk is closed once it holds this much, in bytes; it exceeds it by one row at most.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -29,11 +30,16 @@ impl Store {
     /// memory now, and the file's pages, for as long as it lives.
     pub fn snapshot(&self) -> Result<SnapshotReader, Error> {
         self.shared.prepare_to_hold();
-        let state = self.shared.read();
+        let (state, planted) = (self.shared.read(), self.shared.options.planted);
+        let leases = state.leases.all().filter(|_| !planted.is(Bug::SnapshotWithoutLeases));
+        let mut head = state.meta.clone();
+        if planted.is(Bug::SnapshotWithoutCompaction) {
+            (head.compacted, head.removed) = (NEVER, NEVER);
+        }
         Ok(SnapshotReader {
             rows: state.pin()?,
-            head: state.meta.to_bytes(),
-            leases: state.leases.all().collect(),
+            head: head.to_bytes(),
+            leases: leases.collect(),
             applied: state.meta.applied,
             term: state.meta.term,
             number: 0,

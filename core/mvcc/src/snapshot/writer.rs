@@ -165,7 +165,8 @@ impl Staged {
         let file =
             StateFile::open(&*self.disk, &building(&self.path), Open::Existing, shared.options.cache_bytes);
         let new = file.and_then(State::load);
-        let mut new = new.map_err(|error| refused(format!("it does not read back: {error}")))?;
+        let new = new.map_err(|error| refused(format!("it does not read back: {error}")))?;
+        let mut new = new.with(shared.options.planted);
         if new.meta != self.head {
             return Err(refused("it does not read back as it was written"));
         }

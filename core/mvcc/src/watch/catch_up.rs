@@ -38,6 +38,8 @@ pub(super) fn catch_up(hub: &Hub, stream: u64, history: &dyn History) -> KvResul
     let (published, laggards) = choose(&hub.lock(), stream);
     let Some(from) = laggards.first().map(|laggard| laggard.next) else { return Ok(()) };
     let compacted = history.compacted_revision();
+    let ignores = hub.options().planted.is(Bug::WatchFromCompacted);
+    let from = if ignores { from.max(compacted) } else { from };
     if from < compacted {
         cancel_compacted(hub, stream, compacted);
         return Ok(());
@@ -142,6 +144,9 @@ fn settle(hub: &Hub, stream: u64, laggards: &[Laggard], mut haul: Haul) {
         }
         entry.lagging.remove(&place);
         watcher.next = haul.until + 1;
+        if hub.options().planted.is(Bug::CatchUpRepeatsLast) && std::mem::take(&mut watcher.fell_behind) {
+            watcher.next = haul.until;
+        }
         if watcher.next > state.revision {
             watcher.fell_behind = false;
             state.index.insert(&watcher.span, WatcherId { stream, watch: laggard.watch });

@@ -4,8 +4,8 @@ use super::index::{Index, Kinds, Span, WatcherId};
 use super::queue::{Batch, Delivery, Item, Queue, Shape};
 use super::stream::{Stream, StreamConfig};
 use super::{Metrics, Options};
-use kernel::KvError;
 use kernel::watch::{Event, WatchCreateRequest, WatchResponse};
+use kernel::{Bug, KvError, Planted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
@@ -27,6 +27,7 @@ pub(super) struct State {
     pub(super) streams: BTreeMap<u64, Entry>,
     next_stream: u64,
     watchers: usize,
+    planted: Planted,
 }
 
 /// What the hub knows of a stream.
@@ -57,7 +58,9 @@ impl Hub {
     /// A hub for a store whose last revision is `revision`.
     pub fn new(revision: i64, options: Options) -> Hub {
         let index = Index::new(options.seed);
-        let state = State { revision, index, streams: BTreeMap::new(), next_stream: 0, watchers: 0 };
+        let planted = options.planted;
+        let streams = BTreeMap::new();
+        let state = State { revision, index, streams, next_stream: 0, watchers: 0, planted };
         Hub(Arc::new(Shared { options, state: Mutex::new(state) }))
     }
 
@@ -104,6 +107,9 @@ impl Hub {
             return;
         }
         let published = std::mem::replace(&mut state.revision, revision);
+        if state.planted.is(Bug::InstallForgetsWatchers) {
+            return;
+        }
         let State { index, streams, .. } = &mut *state;
         let mut wakers = Vec::new();
         for (stream, entry) in streams {
@@ -219,7 +225,8 @@ impl State {
         let entry = self.streams.get(&stream)?;
         let is_complete = |watch: &i64| {
             let watcher = entry.watchers.get(watch)?;
-            (!entry.is_lagging(*watch, watcher) && watcher.start <= self.revision).then_some(())
+            let synced = !entry.is_lagging(*watch, watcher) || self.planted.is(Bug::ProgressBeforeEvents);
+            (synced && watcher.start <= self.revision).then_some(())
         };
         ids.all(|watch| is_complete(watch).is_some()).then_some(self.revision)
     }
