@@ -170,11 +170,11 @@ impl Clients {
 
     async fn watch(&self, operation: plan::Operation, until: Duration) {
         let plan::Operation { tag, client, deed, .. } = operation;
-        let Deed::Watch { key, last, from, slow_ms, prev, .. } = deed else { return };
+        let Deed::Watch { key, last, from, slow_ms, prev, only, .. } = deed else { return };
         let (mut member, mut start) = self.mind(client, |mind| (mind.member, start_of(from, &mind.known)));
-        let request = watch_of(key, last, start, prev);
+        let request = watch_of(key, last, start, prev, only);
         let (key, range_end) = (request.key.clone(), request.range_end.clone());
-        let record = WatchRecord { tag, key, range_end, prev_kv: prev, open: true, spans: Vec::new() };
+        let record = WatchRecord { tag, key, range_end, only, prev_kv: prev, open: true, spans: Vec::new() };
         locked(&self.0.watches).insert(tag, record);
         let slow = Duration::from_millis(slow_ms);
         while self.now() < until {
@@ -278,6 +278,11 @@ async fn pump(
     let Ok(mut stream) = member.watch().await else { return };
     let create = WatchRequest { request_union: Some(WatchRequestUnion::CreateRequest(request)) };
     if stream.request(create).await.is_err() {
+        return;
+    }
+    // Asked before anything was read: a watcher that has the past to catch up with must not be told that it is complete.
+    let at_once = WatchRequestUnion::ProgressRequest(WatchProgressRequest {});
+    if stream.request(WatchRequest { request_union: Some(at_once) }).await.is_err() {
         return;
     }
     let mut ask = clock.sleep_until(clock.now() + ASK_PROGRESS);

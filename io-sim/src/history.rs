@@ -8,6 +8,7 @@
 //! a put in the first eight bytes of its value, a range delete behind `~` in its `range_end`, a grant as its lease id.
 //! So a write with an unknown outcome is settled by looking for its tag in the log.
 
+use crate::plan::Only;
 use bytes::Bytes;
 use kernel::KvError;
 use kernel::lease::*;
@@ -166,6 +167,8 @@ pub struct WatchRecord {
     pub key: Bytes,
     /// First key beyond the range, empty for one key.
     pub range_end: Bytes,
+    /// Which events were asked for.
+    pub only: Only,
     /// Whether previous values were asked for.
     pub prev_kv: bool,
     /// Whether it was still reading when the run ended.

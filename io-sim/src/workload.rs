@@ -5,12 +5,12 @@
 //! without a choice of its own.
 
 use crate::history::*;
-use crate::plan::{Deed, key_name};
+use crate::plan::{Deed, Only, key_name};
 use bytes::Bytes;
 use kernel::lease::*;
 use kernel::txn::*;
 use kernel::types::*;
-use kernel::watch::WatchCreateRequest;
+use kernel::watch::{Filter, WatchCreateRequest};
 use std::collections::BTreeMap;
 
 /// What one client has learned from answers.
@@ -133,10 +133,12 @@ fn three_keys(tag: Tag, first: u8, inner: bool) -> TxnRequest {
     let second = first.saturating_add(1);
     let mut steps = vec![put(first), op(Op::RequestRange(all.clone()))];
     if inner {
+        // Half of them ask for the key that the transaction itself has just put: what counts is what was before.
+        let judged = if tag.is_multiple_of(2) { first } else { second };
         let exists = Compare {
             result: CompareResult::Greater as i32,
             target: CompareTarget::Version as i32,
-            key: key(second),
+            key: key(judged),
             target_union: Some(TargetUnion::Version(0)),
             ..Default::default()
         };
@@ -154,12 +156,18 @@ fn three_keys(tag: Tag, first: u8, inner: bool) -> TxnRequest {
 }
 
 /// The request for a watcher of keys `first` to `last` from `start_revision`.
-pub fn watch_of(first: u8, last: u8, start_revision: i64, prev_kv: bool) -> WatchCreateRequest {
+pub fn watch_of(first: u8, last: u8, start_revision: i64, prev_kv: bool, only: Only) -> WatchCreateRequest {
+    let unwanted = match only {
+        Only::All => None,
+        Only::Puts => Some(Filter::NoDelete),
+        Only::Deletes => Some(Filter::NoPut),
+    };
     WatchCreateRequest {
         key: key(first),
         range_end: if first == last { Bytes::new() } else { end(last, 0) },
         start_revision,
         prev_kv,
+        filters: unwanted.map(|kind| kind as i32).into_iter().collect(),
         progress_notify: true,
         ..Default::default()
     }

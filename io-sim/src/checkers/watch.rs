@@ -8,14 +8,15 @@
 //! compaction only with a `compact_revision` that is true and that it had not passed; a watcher that was open at the
 //! end has got everything older than a bound.
 //!
-//! Does not verify: fragments, filters, and the ids of watchers on a shared stream: those are `mvcc::watch`'s own
+//! Does not verify: fragments, and the ids of watchers on a shared stream: those are `mvcc::watch`'s own
 //! tests.
 
 use super::range::covers;
 use super::replay::Replay;
 use super::{Checked, Failure, ensure};
 use crate::history::{WatchRecord, WatchSpan};
-use kernel::watch::{Event, WatchResponse};
+use crate::plan::Only;
+use kernel::watch::{Event, EventType, WatchResponse};
 use std::time::Duration;
 
 const NAME: &str = "watch";
@@ -47,7 +48,12 @@ fn complete(watch: &WatchRecord, replay: &Replay, cursor: i64, complete_by: Dura
 fn matching<'a>(watch: &'a WatchRecord, events: &'a [Event]) -> impl Iterator<Item = &'a Event> {
     events.iter().filter(|event| {
         let key = event.kv.as_ref().map_or(&[][..], |kv| &kv.key);
-        covers(&watch.key, &watch.range_end, key)
+        let wanted = match watch.only {
+            Only::All => true,
+            Only::Puts => event.r#type == EventType::Put as i32,
+            Only::Deletes => event.r#type == EventType::Delete as i32,
+        };
+        wanted && covers(&watch.key, &watch.range_end, key)
     })
 }
 

@@ -46,6 +46,7 @@ fn judge(
         tag: 1,
         key: "a".into(),
         range_end: "c".into(),
+        only: Only::All,
         prev_kv: false,
         open,
         spans: vec![span],

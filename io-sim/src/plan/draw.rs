@@ -9,17 +9,24 @@ use super::*;
 use kernel::rng::Stream;
 
 /// Nothing goes wrong before this time, so that most runs begin with a leader.
-const QUIET_MS: u64 = 1_500;
+pub(super) const QUIET_MS: u64 = 1_500;
 /// When the faults end.
-const CALM_MS: u64 = 30_000;
+pub(super) const CALM_MS: u64 = 30_000;
 /// When the run ends.
-const END_MS: u64 = 60_000;
+pub(super) const END_MS: u64 = 60_000;
 /// No call is made in the last part, so that every outcome is known.
-const LAST_CALL_MS: u64 = 5_000;
+pub(super) const LAST_CALL_MS: u64 = 5_000;
 
 impl Plan {
     /// The plan that `seed` stands for. Part of the project's memory: seeds that once failed are kept by number.
     pub fn from_seed(seed: u64) -> Plan {
+        let mut plan = Plan::swarm(seed);
+        mean::add(&mut plan);
+        plan
+    }
+
+    /// The plan without its mean corners, for the store beneath something else.
+    pub(crate) fn swarm(seed: u64) -> Plan {
         let mut draw = Stream::new(seed, "plan", 0);
         let members = [1, 3, 3, 3, 5, 5][draw.below(6) as usize];
         let clients = draw.between(1, 5) as u8;
@@ -42,7 +49,7 @@ impl Plan {
     }
 }
 
-fn pick<T: Copy>(draw: &mut Stream, choices: &[T]) -> T {
+pub(super) fn pick<T: Copy>(draw: &mut Stream, choices: &[T]) -> T {
     choices[draw.below(choices.len() as u64) as usize]
 }
 
@@ -120,7 +127,7 @@ fn damage(draw: &mut Stream, plan: &Plan) -> Vec<Fault> {
     (0..count).map(|_| one(draw)).collect()
 }
 
-fn shuffle(draw: &mut Stream, list: &mut [u8]) {
+pub(super) fn shuffle(draw: &mut Stream, list: &mut [u8]) {
     for position in (1..list.len()).rev() {
         list.swap(position, draw.below(position as u64 + 1) as usize);
     }
@@ -289,6 +296,6 @@ impl Workload {
         let from = pick(&mut self.draw, &[0, 0, -1, -5, -40, 3]);
         let slow_ms = pick(&mut self.draw, &[0, 0, 200, 2_000]);
         let for_ms = if self.draw.chance(1, 3) { self.draw.between(1_000, 20_000) } else { 0 };
-        Deed::Watch { key, last, from, slow_ms, for_ms, prev: self.draw.chance(1, 2) }
+        Deed::Watch { key, last, from, slow_ms, for_ms, prev: self.draw.chance(1, 2), only: Only::All }
     }
 }

@@ -9,6 +9,7 @@
 //! A plan has a text form, one event a line, for people to read, cut and replay ([`Plan::parse`]).
 
 mod draw;
+mod mean;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -176,7 +177,21 @@ pub enum Deed {
         for_ms: u64,
         /// Ask for previous values.
         prev: bool,
+        /// Which events to ask for.
+        only: Only,
     },
+}
+
+/// Which events a watcher asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Only {
+    /// All.
+    #[default]
+    All,
+    /// Those of puts.
+    Puts,
+    /// Those of deletes.
+    Deletes,
 }
 
 /// Something that goes wrong for a while.

@@ -211,6 +211,7 @@ fn parse_deed(name: &str, fields: &Fields<'_>) -> Parsed<Deed> {
                 slow_ms,
                 for_ms: fields.number("for", 0)?,
                 prev: fields.flag("prev"),
+                only: parse_only(fields.take("only").unwrap_or("all"))?,
             }
         }
         other => {
@@ -219,6 +220,15 @@ fn parse_deed(name: &str, fields: &Fields<'_>) -> Parsed<Deed> {
             ));
         }
     })
+}
+
+fn parse_only(word: &str) -> Parsed<Only> {
+    match word {
+        "all" => Ok(Only::All),
+        "puts" => Ok(Only::Puts),
+        "deletes" => Ok(Only::Deletes),
+        other => Err(format!("'only={other}' is none of all, puts, deletes")),
+    }
 }
 
 fn parse_fault(class: &str, fields: &Fields<'_>, members: u8) -> Parsed<Fault> {
@@ -333,10 +343,15 @@ impl fmt::Display for Operation {
             }
             Deed::Grant { ttl } => write!(f, " ttl={ttl}s"),
             Deed::KeepAlive { lease } | Deed::Revoke { lease } => write!(f, " lease={lease}"),
-            Deed::Watch { key, last, from, slow_ms, for_ms, prev } => {
+            Deed::Watch { key, last, from, slow_ms, for_ms, prev, only } => {
                 let (last, from) = (Pair("last", last, key, ""), Pair("from", from, 0, ""));
                 let (slow, long) = (Pair("slow", slow_ms, 0, "ms"), Pair("for", for_ms, 0, "ms"));
-                write!(f, " key={key}{last}{from}{slow}{long}{}", flag("prev", prev))
+                let only = match only {
+                    Only::All => "",
+                    Only::Puts => " only=puts",
+                    Only::Deletes => " only=deletes",
+                };
+                write!(f, " key={key}{last}{from}{slow}{long}{}{only}", flag("prev", prev))
             }
         }
     }

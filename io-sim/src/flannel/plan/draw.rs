@@ -49,7 +49,7 @@ fn pick<T: Copy>(draw: &mut Stream, choices: &[T]) -> T {
 
 /// A store of three whose own faults are mild: it has runs of its own.
 fn store(seed: u64, draw: &mut Stream) -> Plan {
-    let mut plan = Plan::from_seed(seed);
+    let mut plan = Plan::swarm(seed);
     (plan.members, plan.clients) = (3, 1);
     plan.operations.clear();
     (plan.calm_ms, plan.end_ms) = (CALM_MS, CALM_MS + AT_REST_MS);

@@ -36,7 +36,7 @@ fn pick<T: Copy>(draw: &mut Stream, choices: &[T]) -> T {
 
 /// A store of three whose own faults are mild: it has runs of its own.
 fn store(seed: u64, draw: &mut Stream) -> Plan {
-    let mut plan = Plan::from_seed(seed);
+    let mut plan = Plan::swarm(seed);
     plan.members = 3;
     plan.clients = 1;
     plan.operations.clear();
