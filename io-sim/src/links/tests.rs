@@ -164,7 +164,7 @@ fn the_model_keeps_the_contract() {
                 clock,
                 underlay: EXTERNAL.to_owned(),
                 local: "192.168.0.1/16".parse().unwrap(),
-                gateway: ROUTER,
+                gateway: Ipv4Addr::new(192, 168, 255, 254),
             };
             let limit = world.now() + Duration::from_secs(60);
             let done = world.complete(limit, case(stage));

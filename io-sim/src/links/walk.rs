@@ -185,7 +185,8 @@ impl<'a> Underlay<'a> {
         if known.psk != peer.psk {
             return Err(lost(there, "the key that both share differs"));
         }
-        let from = near.bridge_subnet().map(|subnet| IpAddr::from(subnet.network()));
+        let subnets = near.bridge_subnets();
+        let from = subnets.iter().map(|subnet| subnet.network()).find(IpAddr::is_ipv4);
         let source = from.and_then(|from| far.wireguard_peer(&device.link, from));
         if to.is_ipv4() && source.map(|source| source.key) != Some(known.key) {
             return Err(lost(there, "the sender may not send from its subnet"));
