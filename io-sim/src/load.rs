@@ -56,7 +56,7 @@ impl Kind {
         match self {
             Kind::Store => &Bug::STORE,
             Kind::Fleet => &Bug::FLEET,
-            Kind::Flannel => &[],
+            Kind::Flannel => &Bug::FLANNEL,
         }
     }
 

@@ -3,7 +3,7 @@
 //! Several mishaps may want one machine's flanneld down at a time; holds count them, and it is started again when the last is over.
 
 use super::local::SimLocal;
-use super::plan::FlannelPlan;
+use super::plan::{FlannelPlan, MishapKind};
 use crate::cluster::Cluster;
 use crate::fleet::SimKv;
 use crate::links::{SimLinks, SimTun, underlay_address};
@@ -20,6 +20,9 @@ use std::time::Duration;
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// For so long after a machine went on the state it shows may be of before.
 const WAKES: Duration = Duration::from_millis(200);
+
+/// The same where the kernel is slow.
+const WAKES_SLOWLY: Duration = Duration::from_secs(3);
 
 /// A handle to all machines; clones share it.
 #[derive(Clone)]
@@ -181,6 +184,12 @@ impl Machines {
         });
     }
 
+    /// Whether the machine's kernel is slow at times: a daemon that waits for it shows what it believed before.
+    pub fn is_slow(&self, machine: u16) -> bool {
+        let mut mishaps = self.0.plan.mishaps.iter();
+        mishaps.any(|mishap| matches!(mishap.kind, MishapKind::Slow(_)) && mishap.machines.contains(&machine))
+    }
+
     /// Restarts every flanneld that says that it needs it to follow the config.
     pub fn restart_refusers(&self) {
         for machine in self.0.plan.all_machines() {
@@ -225,7 +234,7 @@ impl Machines {
         let mut life = self.life(machine);
         assert!(life.stills > 0, "machine {machine} goes on as often as it stood still");
         life.stills -= 1;
-        life.awake = self.world().now() + WAKES;
+        life.awake = self.world().now() + if self.is_slow(machine) { WAKES_SLOWLY } else { WAKES };
         if life.stills == 0 {
             drop(life);
             self.world().resume(self.node(machine));

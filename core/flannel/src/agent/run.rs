@@ -90,6 +90,14 @@ pub(super) async fn run(start: Start, outlet: Outlet<Event>) {
     agent.turns(outlet).await;
 }
 
+/// Whether two standings call for the same tables: a renewal changes nothing there.
+fn is_same(one: &Standing, other: &Standing) -> bool {
+    match (one, other) {
+        (Standing::Held { lease, .. }, Standing::Held { lease: other, .. }) => lease == other,
+        _ => one == other,
+    }
+}
+
 impl Agent {
     async fn turns(mut self, mut outlet: Outlet<Event>) {
         let mut batch = Vec::new();
@@ -148,7 +156,7 @@ impl Agent {
         }
         let leases =
             Arc::ptr_eq(&picture.leases, &self.picture.leases) || picture.leases == self.picture.leases;
-        let same = leases && picture.standing == self.picture.standing;
+        let same = leases && is_same(&picture.standing, &self.picture.standing);
         self.picture = picture;
         if !same {
             self.table.soil(now);

@@ -9,7 +9,6 @@ use super::exclusive::{Onlooker, was_robbed};
 use crate::checkers::replay::Replay;
 use crate::checkers::{Checked, ensure};
 use crate::flannel::machines::Machines;
-use crate::flannel::plan::MishapKind;
 use flannel::registry::DEFAULT_PREFIX;
 use flannel::subnet::LeaseValue;
 use kernel::types::KeyValue;
@@ -43,7 +42,7 @@ pub fn check(machines: &Machines, onlooker: &Onlooker, replay: &Replay) -> Check
         let Some(end) = ended.get(&(subnet.to_string(), lease)) else { continue };
         let grace = match was_robbed(machines, machine, *end) {
             true => Duration::from_secs(machines.plan().ttl_s) + HEARD,
-            false if is_slow(machines, machine) => HEARD,
+            false if machines.is_slow(machine) => HEARD,
             false => Duration::ZERO,
         };
         ensure(last <= *end + grace, NAME, "belief-ends-with-the-lease", || {
@@ -53,12 +52,6 @@ pub fn check(machines: &Machines, onlooker: &Onlooker, replay: &Replay) -> Check
         })?;
     }
     Ok(())
-}
-
-/// Whether the machine's kernel is slow at times: a daemon that waits for it shows what it believed before.
-fn is_slow(machines: &Machines, machine: u16) -> bool {
-    let mut mishaps = machines.plan().mishaps.iter();
-    mishaps.any(|mishap| matches!(mishap.kind, MishapKind::Slow(_)) && mishap.machines.contains(&machine))
 }
 
 /// The last part of a lease's key.

@@ -89,8 +89,19 @@ fn mishaps(draw: &mut Stream, machines: u16) -> Vec<Mishap> {
     if draw.chance(1, 6) {
         mishaps.extend(blind_spot(draw, machines));
     }
+    if draw.chance(1, 8) {
+        mishaps.extend(robbed_in_the_dark(draw, machines));
+    }
     mishaps.sort_by_key(|mishap| mishap.at_ms);
     mishaps
+}
+
+/// Somebody revokes the lease of a machine whose watch is stuck: only the next renewal can tell it.
+fn robbed_in_the_dark(draw: &mut Stream, machines: u16) -> [Mishap; 2] {
+    let list = some(draw, machines, 1);
+    let from = draw.between(QUIET_MS + 2_000, 4_000);
+    let mishap = |at_ms, for_ms, kind| Mishap { at_ms, for_ms, machines: list.clone(), kind };
+    [mishap(from, CALM_MS - from, MishapKind::Deaf), mishap(from + 500, 0, MishapKind::Revoke)]
 }
 
 /// Somebody meddles while every hint of it is lost, so late that nothing else may make the daemon look again.
