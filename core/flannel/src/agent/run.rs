@@ -20,6 +20,8 @@ use std::time::Duration;
 
 /// The longest wait.
 const IDLE: Duration = Duration::from_secs(60);
+/// How often the TUN device is asked whether it carries packets still.
+const TUNNEL_WATCH: Duration = Duration::from_secs(5);
 /// The shortest wait: what became due while a turn was taken.
 const SOON: Duration = Duration::from_millis(1);
 
@@ -79,6 +81,7 @@ pub(super) async fn run(start: Start, outlet: Outlet<Event>) {
         started: None,
         env: None,
         waiting: None,
+        told_waiting: None,
         trouble: None,
         stopping: None,
         _listening: listening,
@@ -141,6 +144,7 @@ impl Agent {
         if self.place.is_none() {
             self.prepare().await;
         }
+        self.tend_failed_tunnel();
         self.tend_tables().await;
         self.tend_commands();
     }
@@ -167,7 +171,10 @@ impl Agent {
         self.waiting = None;
         match (standing, &self.picture.standing) {
             (Standing::Held { lease, .. }, Standing::Held { lease: old, .. }) if lease.key == old.key => {}
-            (Standing::Held { lease, .. }, _) => self.say(format!("holds the lease of {}", lease.key)),
+            (Standing::Held { lease, .. }, _) => {
+                self.told_waiting = None;
+                self.say(format!("holds the lease of {}", lease.key));
+            }
             (Standing::Waiting(why), _) if why.is_empty() || notes.contains(why) => {}
             (Standing::Waiting(_), _) => self.waiting = Some(now + WAIT_TOLD),
             (Standing::Lost(why), _) => {
@@ -183,8 +190,19 @@ impl Agent {
         if let (Some(when), Standing::Waiting(why)) = (self.waiting, &self.picture.standing)
             && when <= now
         {
-            self.say(why);
+            // It may have waited for something else in between, for a moment that was not worth a line.
+            if self.told_waiting.as_ref() != Some(why) {
+                self.say(why);
+                self.told_waiting = Some(why.clone());
+            }
             self.waiting = None;
+        }
+    }
+
+    /// A TUN device that failed is opened anew at the next look, which is now. Its threads cannot say so by themselves.
+    fn tend_failed_tunnel(&mut self) {
+        if self.tunnel.as_ref().is_some_and(|tunnel| tunnel.device.failure().is_some()) {
+            self.table.soil(self.ports.clock.now());
         }
     }
 
@@ -200,6 +218,7 @@ impl Agent {
             wake.push(until);
         }
         wake.extend(self.waiting);
+        wake.extend(self.tunnel.is_some().then_some(now + TUNNEL_WATCH));
         let idle = self.commands.values().filter(|peer| peer.running.is_none());
         wake.extend(idle.filter_map(|peer| peer.retry.until()));
         let soonest = wake.into_iter().filter(|wake| *wake > now).min();

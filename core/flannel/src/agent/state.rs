@@ -78,6 +78,8 @@ pub(super) struct Agent {
     pub(super) env: Option<String>,
     /// When to tell what is waited for, if it is still waited for then.
     pub(super) waiting: Option<Duration>,
+    /// What was told last of what is waited for.
+    pub(super) told_waiting: Option<String>,
     /// The trouble told last, and when.
     pub(super) trouble: Option<(String, Duration)>,
     pub(super) stopping: Option<oneshot::Sender<()>>,

@@ -30,6 +30,10 @@ fn udp_opens_a_device_tells_it_the_peers_and_opens_it_anew() {
     nodes[0].start();
     world.pass(2_000);
     assert_eq!(state(&nodes[0]), right("flannel2"));
+    // It carries no packets, and no hint of the kernel says so.
+    nodes[0].machine.lock().tun_failed = true;
+    world.pass(8_000);
+    assert_eq!(state(&nodes[0]), right("flannel3"));
     assert!(world.reached("flannel: a TUN device is opened anew"));
 }
 
