@@ -61,13 +61,16 @@ fn broken(machines: &Machines) -> Option<String> {
     reach::everybody(machines, &holders).err().map(|failure| failure.to_string())
 }
 
+/// How long a cold start took, and the requests of each machine.
+type Started = (Duration, Vec<u64>);
+
 /// Machines that all start at one moment, with 10 ms between machines and back and one packet of a hundred lost: how long until
 /// every container reaches every other; and the requests to the store that this cost, for each machine.
-fn cold_start(count: u16) -> (Duration, Vec<u64>) {
+fn cold_start(count: u16) -> Started {
     let subnets = if count < 200 { 200 } else { 4_000 };
     let plan = plan(30_000, 40_000, &format!("flannel machines={count} subnets={subnets} ttl=120s\n"));
     let power_on = 5 * SECOND;
-    let done: Arc<Mutex<Option<(Duration, Vec<u64>)>>> = Arc::default();
+    let done: Arc<Mutex<Option<Started>>> = Arc::default();
     let outcome = done.clone();
     let script = move |cloud: &Cloud| {
         let world = cloud.machines.world();
