@@ -148,6 +148,21 @@ fn a_fleetd_that_comes_back_disturbs_nobody() {
 }
 
 #[test]
+fn a_machine_whose_fleetd_was_stopped_gets_nothing_new() {
+    // Half of the units are there when machine 2 leaves, the others come a moment later.
+    let stop = "mishap restart at=8000ms for=15000ms on=2\n";
+    let late: String = (7..=12).map(|unit| format!("deed put at=8500ms unit={unit}\n")).collect();
+    let plan = plan(3, &format!("{stop}{}{late}", units(6, 2_000, "")));
+    story(&plan, |seen| {
+        each_once(seen, 12);
+        for unit in 7..=12 {
+            let (machine, life) = lives(seen, &format!("u{unit}.service")).remove(0);
+            assert!(machine != 2 && life.from < 10 * SECOND, "u{unit} on {machine}: {life:?}");
+        }
+    });
+}
+
+#[test]
 fn a_store_that_changes_its_leader_disturbs_nobody() {
     let faults = "fault crash at=8000ms for=4000ms on=leader\nfault pause at=18000ms for=3000ms on=leader\n";
     let plan = plan(3, &format!("{faults}{}", units(12, 2_000, "")));

@@ -123,6 +123,7 @@ fn describe(config: &FleetdConfig, identity: &Identity) -> Machine {
         metadata: config.metadata.clone(),
         capacity: config.capacity(machine::resources()),
         admission: Admission::Open,
+        leaving: false,
         api: config.api.url(&primary_ip),
         version: env!("CARGO_PKG_VERSION").into(),
         primary_ip,

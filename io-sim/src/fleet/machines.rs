@@ -148,6 +148,7 @@ impl Machines {
                 metadata: self.0.plan.metadata(machine),
                 capacity: Resources::default(),
                 admission: Default::default(),
+                leaving: false,
                 api: None,
                 version: "sim".to_string(),
             },

@@ -48,6 +48,8 @@ pub enum Constraint {
     Cordon,
     /// The machine is being emptied.
     Drain,
+    /// The machine's fleetd was stopped, and is waited for.
+    Leaving,
     /// `MachineID`.
     MachineId,
     /// `MachineMetadata`.
