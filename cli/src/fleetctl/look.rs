@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::resolve;
 use super::session::{Session, print_json};
 use super::ssh;
+use super::wait;
 use super::wish;
 use crate::output;
 use fleet::unit::UnitName;
@@ -51,7 +52,9 @@ pub async fn status(session: &Session, line: &Line<'_>) -> Result<(), Failure> {
     for unit in &units {
         let machines = machines_of(session, unit, &line.text("machine")).await?;
         if machines.is_empty() {
-            eprintln!("Unit {} does not appear to be loaded.", unit.name);
+            let why = wait::why(session, &unit.name).await;
+            let why = if why.is_empty() { why } else { format!(" {why}.") };
+            eprintln!("Unit {} does not appear to be loaded.{why}", unit.name);
             code = if code == 0 { 1 } else { code };
         }
         for machine in machines {

@@ -104,6 +104,9 @@ pub struct Explanation {
     pub excluded: Vec<Exclusion>,
     /// Units that it waits for.
     pub waits_for: Vec<UnitName>,
+    /// What is wrong with it beyond its place: a start that failed, a replacement that stopped, an option that nobody knows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<String>,
     /// All of it in a sentence or two.
     pub text: String,
 }
@@ -120,6 +123,7 @@ impl Explanation {
             machines: 0,
             excluded: Vec::new(),
             waits_for: Vec::new(),
+            troubles: Vec::new(),
             text,
         }
     }
