@@ -17,7 +17,7 @@ use futures_util::future::select;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// The agent's lease, and the engine's.
+/// The agent's lease.
 pub const TTL: Duration = Duration::from_secs(3);
 /// How long a supervisor waits for a fleetd that was told to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(90);
@@ -155,7 +155,7 @@ impl Machines {
             instance,
             prefix: DEFAULT_PREFIX.to_string(),
             agent_ttl: TTL,
-            engine_ttl: TTL,
+            engine_ttl: fleet::engine::LEASE_TTL,
             engine: true,
         }
     }
