@@ -39,7 +39,6 @@ pub type Reload = Box<dyn Fn() -> Result<(FleetdConfig, Value), Refusal>>;
 /// Runs it.
 pub fn run(config: FleetdConfig, settings: Value, reload: Reload, log: &Log) -> Result<(), Refusal> {
     log.end_on_panic();
-    io_real::process::use_small_pages();
     // One thread is plenty for one machine's units, and each further one would cost memory.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -130,6 +129,7 @@ impl Daemon<'_> {
 
     async fn run(mut self, listeners: Vec<Listener>, signals: &mut Signals) -> Result<(), Refusal> {
         let watching = tokio::spawn(watch_status(self.log.clone(), self.front.clone()));
+        let trimming = tokio::spawn(io_real::trim::keep_small());
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
         let shutdown = async { drop(stopped.await) };
         let options = edge(&self.front, self.tokens.clone(), self.tls.clone());
@@ -155,6 +155,7 @@ impl Daemon<'_> {
             () = signals.end() => return Err(Refusal::start("interrupted while fleetd was stopping")),
         }
         watching.abort();
+        trimming.abort();
         self.log.info("fleetd has ended", json!({}));
         Ok(())
     }
