@@ -5,23 +5,44 @@ use io_real::fleet::figures::Figure;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-/// A label's value, and the whole name of each figure that has it.
-macro_rules! labelled {
-    ($($value:literal)* => $($name:literal $label:literal),*) => {
-        [$(($value, [$(concat!($name, "{", $label, "=\"", $value, "\"}")),*])),*]
+/// A kind of step, and the names of its figures.
+macro_rules! task {
+    ($kind:literal) => {
+        (
+            $kind,
+            [
+                concat!("fleet_engine_task_count_total{type=\"", $kind, "\"}"),
+                concat!("fleet_engine_task_failure_count_total{type=\"", $kind, "\"}"),
+            ],
+        )
     };
 }
 
-const TASKS: [(&str, [&str; 2]); 5] = labelled!(
-    "attemptscheduleunit" "unscheduleunit" "changeorder" "haltrollout" "cleanup" =>
-    "fleet_engine_task_count_total" "type", "fleet_engine_task_failure_count_total" "type"
-);
+/// A kind of call, and the names of its figures.
+macro_rules! operation {
+    ($kind:literal) => {
+        (
+            $kind,
+            [
+                concat!("fleet_registry_operation_count_total{type=\"", $kind, "\"}"),
+                concat!("fleet_registry_operation_failed_count_total{type=\"", $kind, "\"}"),
+                concat!("fleet_registry_operation_duration_second_sum{ops=\"", $kind, "\"}"),
+                concat!("fleet_registry_operation_duration_second_count{ops=\"", $kind, "\"}"),
+            ],
+        )
+    };
+}
 
-const OPERATIONS: [(&str, [&str; 4]); 4] = labelled!(
-    "get" "get_all" "set" "lease" =>
-    "fleet_registry_operation_count_total" "type", "fleet_registry_operation_failed_count_total" "type",
-    "fleet_registry_operation_duration_second_sum" "ops", "fleet_registry_operation_duration_second_count" "ops"
-);
+const TASKS: [(&str, [&str; 2]); 5] = [
+    task!("attemptscheduleunit"),
+    task!("unscheduleunit"),
+    task!("changeorder"),
+    task!("haltrollout"),
+    task!("cleanup"),
+];
+
+const OPERATIONS: [(&str, [&str; 4]); 4] =
+    [operation!("get"), operation!("get_all"), operation!("set"), operation!("lease")];
 
 const FAILURES: &str = "Units that could not be or stay where they were wanted.";
 const CALLS: &str = "Calls to the store.";
