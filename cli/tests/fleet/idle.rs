@@ -85,12 +85,6 @@ impl Resident {
             let line = status.lines().find(|line| line.starts_with(name)).expect("a figure");
             line.split_whitespace().nth(1).and_then(|figure| figure.parse().ok()).expect("a number")
         };
-        if let Ok(folder) = std::env::var("ORLOP_SMAPS") {
-            let smaps =
-                stage.hosts.exec(host, &["cat", &format!("/proc/{}/smaps", pid.trim())]).expect("smaps");
-            let n = std::fs::read_dir(&folder).map(|d| d.count()).unwrap_or(0);
-            std::fs::write(format!("{folder}/{n}-{service}.smaps"), smaps).expect("written");
-        }
         Resident { kib: figure("VmRSS:"), anonymous_kib: figure("RssAnon:"), file_kib: figure("RssFile:") }
     }
 }

@@ -103,3 +103,32 @@ fn a_host_that_is_cut_off_follows_each_units_policy() {
     stage.fleetctl(&["declare-gone", "--yes", &stage.hosts.machine_id(2)]);
     stage.wait("hold elsewhere", || stage.running("hold.service").len() == 1);
 }
+
+#[test]
+fn a_host_whose_fleetd_was_stopped_keeps_its_units_and_gets_no_new_ones() {
+    let Some(stage) = Stage::up() else { return };
+    let stays = stage.file("stays.service", &sleeper("MachineMetadata=rack=r3"));
+    stage.fleetctl(&["start", &stays]);
+    let admission = || {
+        let rows = stage.rows(&["list-machines", "--no-legend", "--full", "--fields=machine,admission"]);
+        let row = rows.into_iter().find(|row| row[0] == stage.hosts.machine_id(2));
+        row.map(|row| row[1].clone())
+    };
+    stage.hosts.exec(2, &["systemctl", "stop", "fleetd.service"]).expect("fleetd is stopped");
+    assert_eq!(admission().as_deref(), Some("leaving"));
+    let template = stage.file("new@.service", &sleeper("Conflicts=nothing"));
+    stage.fleetctl(&["submit", &template]);
+    stage.fleetctl(&["start", "new@1", "new@2", "new@3", "new@4"]);
+    for unit in ["new@1.service", "new@2.service", "new@3.service", "new@4.service"] {
+        assert!(matches!(stage.running(unit)[..], [0 | 1]), "{unit}");
+    }
+    let waits = stage.file("waits.service", &sleeper("MachineMetadata=rack=r3"));
+    stage.fleetctl(&["start", "--no-block", &waits]);
+    let (_, why, _) = stage.ask(0, &["why", "waits"]);
+    assert!(why.contains("without fleetd"), "{why}");
+    assert_eq!(stage.running("stays.service"), [2], "it runs on");
+    stage.hosts.exec(2, &["systemctl", "start", "fleetd.service"]).expect("fleetd is started");
+    stage.wait("the host to be open again", || admission().as_deref() == Some("open"));
+    stage.wait("what waited", || stage.running("waits.service") == [2]);
+    assert_eq!(stage.running("stays.service"), [2], "undisturbed");
+}
