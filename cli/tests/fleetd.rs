@@ -151,6 +151,54 @@ fn a_unit_is_started_read_from_afar_and_outlives_its_fleetd() {
     assert_eq!(fleet.fleetctl(here, &["list-unit-files", "--no-legend"]).trim(), "");
 }
 
+/// What the socket of systemd answers to a plain request, asked from the machine itself.
+fn fetch(fleet: &Fleet, port: u16, path: &str) -> String {
+    let ask =
+        format!("exec 3<>/dev/tcp/127.0.0.1/{port}; printf 'GET {path} HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3");
+    fleet.run(0, &["bash", "-c", &ask])
+}
+
+#[test]
+fn sockets_of_systemd_start_fleetd_and_outlive_it() {
+    let Some(fleet) = Fleet::up(1) else { return };
+    fleet.run(0, &["systemctl", "stop", "fleetd"]);
+    let socket = "[Socket]\nListenStream=/run/fleet.sock\nSocketMode=0660\nListenStream=127.0.0.1:49154\n";
+    fs::write(fleet.0.path(0, "/run/systemd/system/fleetd.socket"), socket).expect("a socket unit");
+    let tokens = fleet.0.path(0, "/etc/fleet/fleet.conf");
+    let conf = fs::read_to_string(&tokens).expect("the configuration");
+    let own = |line: &&str| !line.starts_with("api_listen") && !line.starts_with("api_tokens");
+    fs::write(&tokens, conf.lines().filter(own).collect::<Vec<_>>().join("\n"))
+        .expect("no sockets of its own");
+    fleet.run(0, &["systemctl", "daemon-reload"]);
+    fleet.run(0, &["systemctl", "start", "fleetd.socket"]);
+    assert_eq!(fleet.pid(0, "fleetd"), "0", "nobody has asked yet");
+
+    // The first request waits for the fleetd that it starts; until the machine is registered the answer is 503.
+    fleet.until("the API answers", || fleet.0.exec(0, &[PROGRAM, "fleetctl", "list-machines"]).is_ok());
+    let before = fleet.pid(0, "fleetd");
+    assert_ne!(before, "0");
+    assert!(fetch(&fleet, 49154, "/fleet/v1/discovery").contains("discoveryVersion"), "{}", fleet.log(0));
+    fleet.until("its engine leads", || fetch(&fleet, 49154, "/metrics").contains("\nfleet_engine_leads 1\n"));
+    let page = fetch(&fleet, 49154, "/metrics");
+    for name in [
+        "# TYPE fleet_engine_leader_start_time gauge",
+        "# TYPE fleet_engine_task_count_total counter",
+        "fleet_engine_task_failure_count_total{type=\"attemptscheduleunit\"} 0",
+        "fleet_engine_reconcile_failure_count_total{type=\"machine_away\"} 0",
+        "# TYPE fleet_engine_reconcile_duration_second summary",
+        "fleet_registry_operation_count_total{type=\"get_all\"} ",
+        "fleet_registry_operation_duration_second_count{ops=\"set\"} ",
+    ] {
+        assert!(page.contains(name), "{name} is not in\n{page}");
+    }
+
+    // A restart closes no door: who asks meanwhile waits in the socket's queue.
+    fleet.run(0, &["systemctl", "restart", "fleetd"]);
+    assert!(fetch(&fleet, 49154, "/fleet/v1/discovery").contains("discoveryVersion"), "{}", fleet.log(0));
+    assert_ne!(fleet.pid(0, "fleetd"), before);
+    assert!(fleet.0.path(0, "/run/fleet.sock").exists(), "the socket is systemd's to remove");
+}
+
 #[test]
 fn a_node_for_development_runs_units_beside_its_store() {
     if Hosts::skip() {

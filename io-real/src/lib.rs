@@ -27,6 +27,7 @@ pub mod server;
 mod stopping;
 pub mod systemd;
 pub mod tls;
+pub mod trim;
 pub mod tun;
 
 pub use server::serve;

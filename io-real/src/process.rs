@@ -74,10 +74,24 @@ pub fn runtime_builder() -> tokio::runtime::Builder {
     builder
 }
 
-/// Asks the kernel for small pages only. The allocator keeps heaps for each thread, and huge pages would make each of them
-/// cost two megabytes as soon as it holds a byte. Where that is not possible the process is larger, and nothing else.
-pub fn use_small_pages() {
+/// Asks the kernel for small pages only, before the program's first allocation. The allocator keeps heaps for each thread, and huge
+/// pages would make each of them cost two megabytes as soon as it holds a byte; what is allocated before `main` begins would get one
+/// whatever `main` says. Where that is not possible the process is larger, and nothing else.
+extern "C" fn use_small_pages() {
     let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
+// SAFETY: what stands in this section is a pointer to a function of C's calling convention, which the C library calls once,
+// on the only thread, before `main`. The function makes one system call, touches no state of Rust's or C's, and cannot unwind. The
+// number puts it before the allocator's own beginning, which has none.
+#[allow(unsafe_code)]
+#[used]
+#[unsafe(link_section = ".init_array.00099")]
+static USE_SMALL_PAGES: extern "C" fn() = use_small_pages;
+
+/// User and system CPU time spent; 0 when it cannot be read.
+pub(crate) fn cpu_seconds() -> f64 {
+    Stat::read().map_or(0.0, |stat| stat.cpu_seconds)
 }
 
 #[cfg(test)]

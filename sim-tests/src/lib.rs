@@ -2,6 +2,7 @@
 //! again.
 #![forbid(unsafe_code)]
 
+pub mod scale;
 pub mod story;
 
 use io_sim::bugbase;

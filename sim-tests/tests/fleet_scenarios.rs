@@ -5,7 +5,8 @@ use io_sim::fleet::plan::FleetPlan;
 use io_sim::fleet::runner::{Fleet, run_scripted};
 use io_sim::runner::Options;
 use io_sim::systemd::Run;
-use std::time::{Duration, Instant};
+use sim_tests::scale;
+use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -148,78 +149,37 @@ fn a_fleetd_that_comes_back_disturbs_nobody() {
 }
 
 #[test]
+fn a_machine_whose_fleetd_was_stopped_gets_nothing_new() {
+    // Half of the units are there when machine 2 leaves, the others come a moment later.
+    let stop = "mishap restart at=8000ms for=15000ms on=2\n";
+    let late: String = (7..=12).map(|unit| format!("deed put at=8500ms unit={unit}\n")).collect();
+    let plan = plan(3, &format!("{stop}{}{late}", units(6, 2_000, "")));
+    story(&plan, |seen| {
+        each_once(seen, 12);
+        for unit in 7..=12 {
+            let (machine, life) = lives(seen, &format!("u{unit}.service")).remove(0);
+            assert!(machine != 2 && life.from < 10 * SECOND, "u{unit} on {machine}: {life:?}");
+        }
+    });
+}
+
+#[test]
 fn a_store_that_changes_its_leader_disturbs_nobody() {
     let faults = "fault crash at=8000ms for=4000ms on=leader\nfault pause at=18000ms for=3000ms on=leader\n";
     let plan = plan(3, &format!("{faults}{}", units(12, 2_000, "")));
     story(&plan, |seen| each_once(seen, 12));
 }
 
-/// Everything submitted beforehand, then all machines at once: how long until the last unit was started.
-fn cold_start(machines: u16, count: u16) -> Duration {
-    let head = "plan seed=1 members=3 clients=1 calm=120000ms end=150000ms\n";
-    let text = format!("{head}fleet machines={machines}\n{}", units(count, 2_000, ""));
-    let plan = FleetPlan::parse(&text).unwrap();
-    let power_on = 100 * SECOND;
-    let script = move |fleet: &Fleet| {
-        (1..=machines).for_each(|machine| fleet.machines.hold(machine));
-        let hosts = fleet.machines.clone();
-        let on = move |_: &io_sim::World| (1..=machines).for_each(|machine| hosts.release(machine));
-        fleet.machines.world().at(power_on, on);
-    };
-    let began = Instant::now();
-    let took = scripted(&plan, script, move |seen| {
-        let runs: Vec<&Run> = seen.runs.values().flatten().collect();
-        assert_eq!(runs.len(), usize::from(count), "each unit is started once");
-        runs.iter().map(|run| run.from).max().unwrap() - power_on
-    });
-    println!(
-        "{machines} machines, {count} units: all started {took:?} after power on; {:?} here",
-        began.elapsed()
-    );
-    took
-}
-
 #[test]
 fn a_hundred_machines_start_a_thousand_units_within_two_seconds() {
-    assert!(cold_start(100, 1_000) <= 2 * SECOND);
-}
-
-/// `cargo test -p sim-tests --test fleet_scenarios -- --ignored --nocapture`.
-#[test]
-#[ignore = "takes half a minute"]
-fn a_thousand_machines_start_ten_thousand_units_within_two_seconds() {
-    assert!(cold_start(1_000, 10_000) <= 2 * SECOND);
-}
-
-/// Machines that are up, and all units submitted at one moment: how long from the last acknowledgement to the last start.
-fn flood(machines: u16, count: u16) -> Duration {
-    let head = "plan seed=1 members=3 clients=1 calm=120000ms end=150000ms\n";
-    let text = format!("{head}fleet machines={machines}\n{}", units(count, 10_000, ""));
-    let plan = FleetPlan::parse(&text).unwrap();
-    let began = Instant::now();
-    let (submitted, took) = story(&plan, move |seen| {
-        let runs: Vec<&Run> = seen.runs.values().flatten().collect();
-        assert_eq!(runs.len(), usize::from(count), "each unit is started once");
-        let submitted = seen.done.iter().map(|done| done.returned).max().unwrap();
-        let last = runs.iter().map(|run| run.from).max().unwrap();
-        (submitted, last.saturating_sub(submitted))
-    });
-    println!(
-        "{machines} machines, {count} units: the last was submitted at {submitted:?}, and all were started {took:?} after; \
-         {:?} here",
-        began.elapsed()
-    );
-    took
+    let start = scale::cold_start(100, 1_000);
+    println!("{start}");
+    assert!(start.took <= 2 * SECOND, "{start}");
 }
 
 #[test]
 fn a_hundred_machines_start_a_thousand_submitted_units_within_two_seconds() {
-    assert!(flood(100, 1_000) <= 2 * SECOND);
-}
-
-/// `cargo test -p sim-tests --test fleet_scenarios -- --ignored --nocapture`.
-#[test]
-#[ignore = "takes half a minute"]
-fn a_thousand_machines_start_ten_thousand_submitted_units_within_two_seconds() {
-    assert!(flood(1_000, 10_000) <= 2 * SECOND);
+    let start = scale::flood(100, 1_000);
+    println!("{start}");
+    assert!(start.took <= 2 * SECOND, "{start}");
 }

@@ -51,7 +51,6 @@ impl Companion for Alone {}
 /// Runs the member to its end.
 pub fn run(config: EtcdConfig, log: &Log, companion: impl Companion) -> Result<(), Refusal> {
     log.end_on_panic();
-    io_real::process::use_small_pages();
     let runtime = io_real::process::runtime_builder()
         .enable_all()
         .build()

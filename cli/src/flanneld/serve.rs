@@ -22,7 +22,6 @@ const READY_POLL: Duration = Duration::from_millis(50);
 /// Runs it.
 pub fn run(config: &FlanneldConfig, settings: &Value, log: &Log) -> Result<(), Refusal> {
     log.end_on_panic();
-    io_real::process::use_small_pages();
     // One thread is plenty for one machine's leases, and each further one would cost memory; packets have threads of their own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -44,6 +43,7 @@ async fn serve(config: &FlanneldConfig, settings: &Value, log: &Log) -> Result<(
             "pages": parts.pages(),
         }),
     );
+    let trimming = tokio::spawn(io_real::trim::keep_small());
     let mut is_ready = false;
     let name = loop {
         tokio::select! {
@@ -64,6 +64,7 @@ async fn serve(config: &FlanneldConfig, settings: &Value, log: &Log) -> Result<(
         () = parts.stop() => {}
         () = signals.end() => return Err(Refusal::start("interrupted while flanneld was stopping")),
     }
+    trimming.abort();
     log.info("flanneld has ended", json!({}));
     Ok(())
 }

@@ -73,7 +73,7 @@ pub fn command() -> Command {
         .subcommands(lists())
         .subcommands(insights())
         .subcommands(machines())
-        .subcommand(Command::new("version").about("Prints the version"));
+        .subcommand(Command::new("version").about("Prints the version").arg(output()));
     for (old, new) in OLD_NAMES {
         command = command.mut_arg(new, |arg| arg.alias(old));
     }
@@ -141,7 +141,7 @@ fn looks() -> Vec<Command> {
     let machine = || value("machine", "", "the machine (or the beginning of its id)");
     vec![
         with("cat", "Prints a unit's file", "UNIT").arg(output()),
-        with("status", "Prints what systemd says of units", "UNIT...").args([port(), machine()]),
+        with("status", "Prints what systemd says of units", "UNIT...").args([port(), machine(), output()]),
         with("journal", "Prints what a unit has logged", "UNIT").args([
             value("lines", "10", "how many lines").short('n'),
             switch("follow", "go on with what is logged from now on").short('f').alias("f"),

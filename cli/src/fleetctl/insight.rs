@@ -20,8 +20,9 @@ const MAX_LINE_BYTES: usize = 1 << 20;
 /// Time from look to look at a rollout when no event says that something happened.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// `plan`'s exit code when something would change.
-const CHANGES: u8 = 2;
+/// `plan`'s exit codes: something would change or be nowhere; it could not be told.
+const CHANGES: u8 = 1;
+const NO_PLAN: u8 = 2;
 
 /// A failure of something that fleet 1.0 does not have.
 pub fn needs_orlop(session: &Session, command: &str, error: &ClientError) -> Failure {
@@ -41,8 +42,22 @@ pub fn field<'a>(value: &'a Value, name: &str) -> &'a str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Tells what would happen. Exit code 0: nothing; 2: something; 1: a unit would be nowhere, or it could not be told.
-pub async fn plan(session: &Session, line: &Line<'_>) -> Result<(), Failure> {
+/// Tells what would happen. Exit code 0: nothing; 1: something, or a unit would be nowhere; 2: it could not be told.
+pub async fn planned(session: &Session, line: &Line<'_>) -> Result<(), Failure> {
+    match plan(session, line).await {
+        Ok(true) => Err(Failure::quiet(CHANGES)),
+        Ok(false) => Ok(()),
+        Err(failure) => Err(no_plan(failure)),
+    }
+}
+
+/// The end of a plan that could not be made.
+pub fn no_plan(failure: Failure) -> Failure {
+    Failure { code: NO_PLAN, ..failure }
+}
+
+/// Prints what would happen; whether that is anything.
+async fn plan(session: &Session, line: &Line<'_>) -> Result<bool, Failure> {
     let arguments = resolve::expand(&wish::given(line)?)?;
     let state = line.text("state");
     if !["launched", "loaded", "inactive"].contains(&state.as_str()) {
@@ -58,7 +73,7 @@ pub async fn plan(session: &Session, line: &Line<'_>) -> Result<(), Failure> {
     } else {
         for argument in &arguments {
             let name = UnitName::from_argument(argument);
-            let options = planned(session, argument, &name).await?;
+            let options = contents(session, argument, &name).await?;
             units.push(json!({ "name": name, "options": options, "desiredState": state }));
         }
     }
@@ -72,15 +87,11 @@ pub async fn plan(session: &Session, line: &Line<'_>) -> Result<(), Failure> {
     } else {
         print_plan(session, &steps, &refused).await;
     }
-    match (refused.is_empty(), steps.is_empty()) {
-        (false, _) => Err(Failure::quiet(1)),
-        (true, false) => Err(Failure::quiet(CHANGES)),
-        (true, true) => Ok(()),
-    }
+    Ok(!refused.is_empty() || !steps.is_empty())
 }
 
 /// The contents to plan with: the local file if there is one, else those of the registry.
-async fn planned(session: &Session, argument: &str, name: &str) -> Result<Value, Failure> {
+async fn contents(session: &Session, argument: &str, name: &str) -> Result<Value, Failure> {
     if let Some(found) = resolve::local(argument)? {
         return Ok(json!(found.file.options()));
     }

@@ -52,6 +52,7 @@ const FILE_COLUMNS: [Column<Unit>; 9] = [
 
 const MACHINE_COLUMNS: [Column<Machine>; 6] = [
     ("admission", |machine, _| match text_of(machine.more.get("admission")).as_str() {
+        "" | "open" if machine.more.get("leaving") == Some(&Value::Bool(true)) => "leaving".to_string(),
         "" => "open".to_string(),
         other => other.to_string(),
     }),

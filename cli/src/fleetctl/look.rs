@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::resolve;
 use super::session::{Session, print_json};
 use super::ssh;
+use super::wait;
 use super::wish;
 use crate::output;
 use fleet::unit::UnitName;
@@ -43,6 +44,7 @@ pub async fn status(session: &Session, line: &Line<'_>) -> Result<(), Failure> {
     let (units, missing) = resolve::registered(session, &wish::given(line)?).await?;
     let mut code = 0;
     let mut first = true;
+    let mut documents = Vec::new();
     for name in &missing {
         eprintln!("Unit {name} does not exist.");
         code = 1;
@@ -50,10 +52,16 @@ pub async fn status(session: &Session, line: &Line<'_>) -> Result<(), Failure> {
     for unit in &units {
         let machines = machines_of(session, unit, &line.text("machine")).await?;
         if machines.is_empty() {
-            eprintln!("Unit {} does not appear to be loaded.", unit.name);
+            let why = wait::why(session, &unit.name).await;
+            let why = if why.is_empty() { why } else { format!(" {why}.") };
+            eprintln!("Unit {} does not appear to be loaded.{why}", unit.name);
             code = if code == 0 { 1 } else { code };
         }
         for machine in machines {
+            if session.json {
+                documents.push(status_document(session, &unit.name, &machine).await?);
+                continue;
+            }
             // As systemctl itself parts its units.
             if !std::mem::take(&mut first) {
                 output::print(b"\n");
@@ -65,15 +73,49 @@ pub async fn status(session: &Session, line: &Line<'_>) -> Result<(), Failure> {
             code = if code == 0 { ended } else { code };
         }
     }
+    for document in &documents {
+        let ended = document["exitCode"].as_u64().and_then(|ended| u8::try_from(ended).ok()).unwrap_or(1);
+        code = if code == 0 { ended } else { code };
+    }
+    if session.json {
+        print_json(&documents);
+    }
     if code == 0 { Ok(()) } else { Err(Failure::quiet(code)) }
 }
 
+/// What the API tells of one unit on one machine: the states, systemctl's text and exit code.
+async fn status_document(session: &Session, name: &str, machine: &str) -> Result<Value, Failure> {
+    let tried = format!("Error retrieving status of {name}");
+    let failed = |error| Failure::of(&tried, &error);
+    let mut answer =
+        session.client.call(Method::GET, &status_path(name, machine), None::<Value>).await.map_err(failed)?;
+    let code = exit_code(&answer);
+    let mut text = Vec::new();
+    while let Some(piece) = answer.body.next().await {
+        text.extend_from_slice(&piece.map_err(|error| Failure::error(format!("{tried}: {error}")))?);
+    }
+    let states = session.client.states(name).await.map_err(failed)?;
+    let state = states.into_iter().find(|state| state.machine_id == machine);
+    Ok(json!({
+        "unit": name, "machineID": machine, "state": state, "exitCode": code,
+        "text": String::from_utf8_lossy(&text),
+    }))
+}
+
+fn status_path(name: &str, machine: &str) -> String {
+    format!("units/{}/status?machineID={}", escape(name), escape(machine))
+}
+
+/// systemctl's exit code, as the API tells it.
+fn exit_code(answer: &Answer) -> u8 {
+    let code = answer.headers.iter().find(|(header, _)| header == EXIT_CODE);
+    code.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
+}
+
 async fn status_on(session: &Session, name: &str, machine: &str) -> Result<u8, Failure> {
-    let path = format!("units/{}/status?machineID={}", escape(name), escape(machine));
-    match session.client.call(Method::GET, &path, None::<Value>).await {
+    match session.client.call(Method::GET, &status_path(name, machine), None::<Value>).await {
         Ok(answer) => {
-            let code = answer.headers.iter().find(|(header, _)| header == EXIT_CODE);
-            let code = code.and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
+            let code = exit_code(&answer);
             copy(answer).await?;
             Ok(code)
         }

@@ -58,7 +58,7 @@ fn run(args: Vec<OsString>, variable: &dyn Fn(&str) -> Option<String>) -> Result
         Err(error) => return Err(args::usage_failure(&error)),
     };
     if Line::new(&matches, variable).switch("version")? {
-        return version();
+        return version(false);
     }
     let Some((name, inner)) = matches.subcommand() else {
         crate::output::print(args::command().render_help().to_string().as_bytes());
@@ -66,7 +66,7 @@ fn run(args: Vec<OsString>, variable: &dyn Fn(&str) -> Option<String>) -> Result
     };
     let line = Line::new(inner, variable);
     match name {
-        "version" => return version(),
+        "version" => return version(line.json()?),
         "verify" => return Err(signed()),
         "fd-forward" => return forward::forward(&line),
         _ if line.switch("sign")? => return Err(signed()),
@@ -80,7 +80,9 @@ fn run(args: Vec<OsString>, variable: &dyn Fn(&str) -> Option<String>) -> Result
 }
 
 async fn dispatch(name: &str, line: &Line<'_>) -> Result<(), Failure> {
-    let session = Session::new(line).await?;
+    let session = Session::new(line).await;
+    let session =
+        session.map_err(|failure| if name == "plan" { insight::no_plan(failure) } else { failure })?;
     match name {
         "submit" => wish::up(&session, line, wish::SUBMIT).await,
         "load" => wish::up(&session, line, wish::LOAD).await,
@@ -93,7 +95,7 @@ async fn dispatch(name: &str, line: &Line<'_>) -> Result<(), Failure> {
         "status" => look::status(&session, line).await,
         "journal" => look::journal(&session, line).await,
         "ssh" => look::shell(&session, line).await,
-        "plan" => insight::plan(&session, line).await,
+        "plan" => insight::planned(&session, line).await,
         "why" => insight::why(&session, line).await,
         "events" => insight::events(&session).await,
         "rollout" => insight::rollout(&session, line).await,
@@ -113,7 +115,11 @@ fn signed() -> Failure {
     Failure::usage("Signed units are no longer offered: leave out verify and --sign")
 }
 
-fn version() -> Result<(), Failure> {
-    crate::output::print_line(&format!("fleetctl version {VERSION}"));
+fn version(json: bool) -> Result<(), Failure> {
+    if json {
+        session::print_json_line(&serde_json::json!({ "version": VERSION }));
+    } else {
+        crate::output::print_line(&format!("fleetctl version {VERSION}"));
+    }
     Ok(())
 }

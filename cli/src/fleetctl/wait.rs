@@ -333,6 +333,11 @@ async fn reason(session: &Session, name: &str, goal: &Goal) -> String {
     if !matches!(goal, Goal::Current("launched" | "loaded")) {
         return String::new();
     }
+    why(session, name).await
+}
+
+/// What the scheduler says of a unit; empty if nobody can be asked.
+pub async fn why(session: &Session, name: &str) -> String {
     let path = format!("units/{}/why", escape(name));
     let why = session.client.json::<Value>(Method::GET, &path, None).await.unwrap_or_default();
     why.get("text").and_then(Value::as_str).unwrap_or_default().to_string()

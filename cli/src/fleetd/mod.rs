@@ -4,6 +4,7 @@
 //! machine who it is; [`parts`] puts systemd, agent, engine and API together, and [`serve`] runs them until a signal.
 
 pub mod config;
+mod figures;
 pub mod machine;
 pub mod options;
 pub mod parts;

@@ -56,7 +56,7 @@ options! {
         "public_ip" "" "Address for people and ssh; found by the default route if empty",
         "metadata" "" "What this machine is: key=value,key=value",
         "agent_ttl" "3s" "Time without a sign of life until this machine's units go elsewhere",
-        "engine_ttl" "3s" "Time without a sign of life until another engine leads",
+        "engine_ttl" "2s" "Time without a sign of life until another engine leads",
         "token_limit" "100" "Rows on a page of the API",
         "disable_engine" "false" "Never lead",
         "units_directory" "/run/fleet/units/" "Where unit files are kept; in memory",

@@ -4,6 +4,7 @@
 //! how a reload works, and no unit notices, because a fleetd that comes back finds its units.
 
 use super::config::FleetdConfig;
+use super::figures;
 use super::machine;
 use crate::etcd::Refusal;
 use fleet::agent::Ending;
@@ -79,9 +80,11 @@ impl Parts {
 
     /// What is to be told on `/metrics`.
     pub fn figures(&self) -> Vec<Figure> {
-        let Some(agent) = self.fleetd.agent() else { return Vec::new() };
+        let (counts, leads_for) = self.fleetd.counts();
+        let mut figures = figures::of(&counts, leads_for);
+        let Some(agent) = self.fleetd.agent() else { return figures };
         let gauge = |name, help, value: f64| Figure { kind: "gauge", name, help, value };
-        vec![
+        figures.extend([
             gauge(
                 "fleet_agent_present",
                 "1 while this machine is present in the cluster.",
@@ -94,7 +97,8 @@ impl Parts {
                 "Units with which something went wrong.",
                 agent.troubles.len() as f64,
             ),
-        ]
+        ]);
+        figures
     }
 
     /// Everything that is known of this fleetd, for people.
@@ -123,6 +127,7 @@ fn describe(config: &FleetdConfig, identity: &Identity) -> Machine {
         metadata: config.metadata.clone(),
         capacity: config.capacity(machine::resources()),
         admission: Admission::Open,
+        leaving: false,
         api: config.api.url(&primary_ip),
         version: env!("CARGO_PKG_VERSION").into(),
         primary_ip,

@@ -26,6 +26,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// Longest wait for requests under way when fleetd stops.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Longest wait for an answer of the store, as a part of agent_ttl: a little less than from one keep-alive to the next, so that the client
+/// turns to another member before the agent gives the call up.
+const ASKING: f64 = 0.3;
+
 /// How often what the agent is about is looked at for the log.
 const STATUS_PERIOD: Duration = Duration::from_secs(1);
 
@@ -35,7 +39,6 @@ pub type Reload = Box<dyn Fn() -> Result<(FleetdConfig, Value), Refusal>>;
 /// Runs it.
 pub fn run(config: FleetdConfig, settings: Value, reload: Reload, log: &Log) -> Result<(), Refusal> {
     log.end_on_panic();
-    io_real::process::use_small_pages();
     // One thread is plenty for one machine's units, and each further one would cost memory.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -117,7 +120,7 @@ impl Daemon<'_> {
         let listeners = listen(&config)?;
         let tokens = config.api.tokens.as_deref().map(Tokens::read).transpose()?;
         let tls = config.api.tls.as_ref().map(TlsServer::read).transpose()?;
-        let parts = start(&config, &identity, ways(&config).await?, tokens.clone());
+        let parts = start(&config, &identity, ways(&config, &identity).await?, tokens.clone());
         log.info("starting fleetd", describe(&config, &parts, &listeners));
         let front = Arc::new(Front::new(parts));
         let daemon = Daemon { config, settings, reload, log, identity, front, tokens, tls };
@@ -126,6 +129,7 @@ impl Daemon<'_> {
 
     async fn run(mut self, listeners: Vec<Listener>, signals: &mut Signals) -> Result<(), Refusal> {
         let watching = tokio::spawn(watch_status(self.log.clone(), self.front.clone()));
+        let trimming = tokio::spawn(io_real::trim::keep_small());
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
         let shutdown = async { drop(stopped.await) };
         let options = edge(&self.front, self.tokens.clone(), self.tls.clone());
@@ -151,6 +155,7 @@ impl Daemon<'_> {
             () = signals.end() => return Err(Refusal::start("interrupted while fleetd was stopping")),
         }
         watching.abort();
+        trimming.abort();
         self.log.info("fleetd has ended", json!({}));
         Ok(())
     }
@@ -188,7 +193,7 @@ impl Daemon<'_> {
             return Ok("tokens and certificates");
         }
         // A configuration that cannot work must not take down what does, so its ways are made first.
-        let ways = ways(&config).await?;
+        let ways = ways(&config, &self.identity).await?;
         self.front.stop().await;
         self.front.replace(start(&config, &self.identity, ways, self.tokens.clone()));
         (self.config, self.settings) = (config, settings);
@@ -213,10 +218,14 @@ fn listen(config: &FleetdConfig) -> Result<Vec<Listener>, Refusal> {
 }
 
 /// The ways to the store that the configuration names, and to systemd.
-async fn ways(config: &FleetdConfig) -> Result<Ways, Refusal> {
+async fn ways(config: &FleetdConfig, identity: &Identity) -> Result<Ways, Refusal> {
+    // A member that does not answer a keep-alive is left before the next one is due.
+    let limit = config.request_timeout.min(config.agent_ttl.mul_f64(ASKING));
     let options = client::Options {
-        dial_timeout: config.request_timeout,
-        command_timeout: Some(config.request_timeout),
+        dial_timeout: limit,
+        command_timeout: Some(limit),
+        first: client::nearest(&config.servers, identity.id.as_str()),
+        moves_whole: true,
         ..client::Options::default()
     };
     let options = config.security.apply(options).map_err(Refusal::start)?;

@@ -96,5 +96,29 @@ fn what_cannot_be_is_explained(stage: &Stage) {
     let (code, _, error) = stage.ask(0, &["start", "--no-block", &bad]);
     assert_ne!(code, 0);
     assert!(error.contains("MachineMetadata") && error.contains("rack="), "{error}");
+    let (code, _, error) = stage.ask(0, &["status", "nowhere"]);
+    assert!(code == 1 && error.contains("rack=r9"), "{code} {error}");
+    what_does_not_start_is_explained(stage);
     stage.fleetctl(&["destroy", "nowhere", "bad"]);
+}
+
+fn what_does_not_start_is_explained(stage: &Stage) {
+    let text = "[Service]\nExecStart=/bin/false\n\n[X-Fleet]\nColour=red\n";
+    let fails = stage.file("fails.service", text);
+    let (code, _, error) = stage.ask(0, &["start", &fails]);
+    assert!(
+        code == 1 && error.contains("fails.service failed on") && error.contains("Colour"),
+        "{code} {error}"
+    );
+    let (code, why, _) = stage.ask(0, &["why", "fails"]);
+    assert!(code == 0 && why.contains("failed") && why.contains("line 5") && why.contains("Colour"), "{why}");
+    let (code, status, _) = stage.ask(0, &["status", "fails"]);
+    assert!(code == 3 && status.contains("failed"), "{code} {status}");
+    let (_, text, _) = stage.ask(0, &["status", "--output=json", "fails"]);
+    let told: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(
+        (told[0]["exitCode"].as_u64(), told[0]["state"]["systemdActiveState"].as_str()),
+        (Some(3), Some("failed"))
+    );
+    stage.fleetctl(&["destroy", "fails"]);
 }

@@ -24,13 +24,20 @@ fn units_of_a_dead_host_run_elsewhere_and_its_return_disturbs_nobody() {
     for kill in 0..kills() {
         // Host 0 is where fleetctl runs.
         let victim = 1 + kill % 2;
+        // Every second pair dies without a word, as a machine does that loses its power: no connection of it is closed.
+        let silent = kill % 4 >= 2;
         let lost: Vec<&String> = units.iter().filter(|unit| stage.runs_on(victim, unit)).collect();
         let before: Vec<_> = units.iter().map(|unit| (unit, main_pid(&stage, victim, unit))).collect();
-        stage.hosts.crash(victim).expect("the power is cut");
+        let also = stage.what_leads_on(victim);
         let began = Instant::now();
+        if silent {
+            stage.hosts.cut(victim).expect("cut");
+        }
+        stage.hosts.crash(victim).expect("the power is cut");
         stage.wait("the lost units elsewhere", || lost.iter().all(|unit| stage.running(unit).len() == 1));
         times.push(began.elapsed());
-        println!("kill {kill}: {} units run elsewhere after {:?}", lost.len(), began.elapsed());
+        let word = if silent { "without a word" } else { "" };
+        println!("kill {kill}: {} units run elsewhere after {:?} {also} {word}", lost.len(), began.elapsed());
         for (unit, pid) in &before {
             let Some((host, pid)) = pid else { continue };
             assert_eq!(main_pid(&stage, victim, unit), Some((*host, pid.clone())), "{unit} was disturbed");
@@ -95,4 +102,33 @@ fn a_host_that_is_cut_off_follows_each_units_policy() {
     assert!(stage.running("hold.service").is_empty(), "held until declared gone");
     stage.fleetctl(&["declare-gone", "--yes", &stage.hosts.machine_id(2)]);
     stage.wait("hold elsewhere", || stage.running("hold.service").len() == 1);
+}
+
+#[test]
+fn a_host_whose_fleetd_was_stopped_keeps_its_units_and_gets_no_new_ones() {
+    let Some(stage) = Stage::up() else { return };
+    let stays = stage.file("stays.service", &sleeper("MachineMetadata=rack=r3"));
+    stage.fleetctl(&["start", &stays]);
+    let admission = || {
+        let rows = stage.rows(&["list-machines", "--no-legend", "--full", "--fields=machine,admission"]);
+        let row = rows.into_iter().find(|row| row[0] == stage.hosts.machine_id(2));
+        row.map(|row| row[1].clone())
+    };
+    stage.hosts.exec(2, &["systemctl", "stop", "fleetd.service"]).expect("fleetd is stopped");
+    assert_eq!(admission().as_deref(), Some("leaving"));
+    let template = stage.file("new@.service", &sleeper("Conflicts=nothing"));
+    stage.fleetctl(&["submit", &template]);
+    stage.fleetctl(&["start", "new@1", "new@2", "new@3", "new@4"]);
+    for unit in ["new@1.service", "new@2.service", "new@3.service", "new@4.service"] {
+        assert!(matches!(stage.running(unit)[..], [0 | 1]), "{unit}");
+    }
+    let waits = stage.file("waits.service", &sleeper("MachineMetadata=rack=r3"));
+    stage.fleetctl(&["start", "--no-block", &waits]);
+    let (_, why, _) = stage.ask(0, &["why", "waits"]);
+    assert!(why.contains("without fleetd"), "{why}");
+    assert_eq!(stage.running("stays.service"), [2], "it runs on");
+    stage.hosts.exec(2, &["systemctl", "start", "fleetd.service"]).expect("fleetd is started");
+    stage.wait("the host to be open again", || admission().as_deref() == Some("open"));
+    stage.wait("what waited", || stage.running("waits.service") == [2]);
+    assert_eq!(stage.running("stays.service"), [2], "undisturbed");
 }

@@ -92,6 +92,25 @@ impl Stage {
         self.rows(&["list-machines", "--no-legend", "--full", "--fields=machine"]).concat()
     }
 
+    /// Which leaders of the cluster are on this host: the store's, the engine.
+    pub fn what_leads_on(&self, host: usize) -> String {
+        let endpoint = format!("--endpoints=10.99.0.{}:2379", host + 1);
+        let etcdctl = |args: &[&str]| {
+            let argv = [&["/opt/orlop", "etcdctl", endpoint.as_str()], args].concat();
+            self.hosts.exec(0, &argv).unwrap_or_default()
+        };
+        let status = etcdctl(&["endpoint", "status", "--write-out=fields"]);
+        let field = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+            line.split(" : ").nth(1).unwrap_or_default().to_string()
+        };
+        let store = !field("\"MemberID\"").is_empty() && field("\"MemberID\"") == field("\"Leader\"");
+        let leader = etcdctl(&["get", "--print-value-only", "/_coreos.com/fleet/lease/engine-leader"]);
+        let engine = leader.contains(&self.hosts.machine_id(host));
+        let named = [(store, "the store's leader"), (engine, "the engine")];
+        named.iter().filter(|(leads, _)| *leads).map(|(_, name)| format!("[{name}]")).collect()
+    }
+
     /// On which hosts this unit has a process, whatever fleet says. Hosts that are off have none.
     pub fn running(&self, unit: &str) -> Vec<usize> {
         (0..self.hosts.count()).filter(|host| self.runs_on(*host, unit)).collect()

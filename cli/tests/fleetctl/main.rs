@@ -191,6 +191,9 @@ fn exit_codes() {
         (0, &["destroy", "absent"]),
         (0, &["list-units", "--help"]),
         (0, &["plan", "hello"]),
+        (2, &["plan", "absent"]),
+        (2, &["plan"]),
+        (2, &["--endpoint=unix:///nowhere/fleet.sock", "plan", "hello"]),
         (1, &["stop", "absent"]),
         (1, &["unload", "absent@*"]),
         (1, &["restart", "absent"]),
@@ -215,7 +218,7 @@ fn exit_codes() {
     let steps = r#"{"steps":[{"unit":"hello.service","action":"move","from":"113f16a7","machine":"m","reason":"r"}]}"#;
     fake.cluster.lock().unwrap().answers.insert("plan".into(), (200, steps.into()));
     let ran = fake.run(&["plan", "hello"]);
-    assert!(ran.code == 2 && ran.out.contains("move from 113f16a7..."), "{ran:?}");
+    assert!(ran.code == 1 && ran.out.contains("move from 113f16a7..."), "{ran:?}");
     let refused = r#"{"steps":[],"refused":[["hello.service",{"text":"2 machines: 2 lack ssd=true"}]]}"#;
     fake.cluster.lock().unwrap().answers.insert("plan".into(), (200, refused.into()));
     let ran = fake.run(&["plan", "hello"]);

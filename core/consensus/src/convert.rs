@@ -86,6 +86,7 @@ pub fn message_from_raft(mut message: pb::Message) -> Option<Message> {
         reject: message.reject,
         reject_hint: message.reject_hint,
         context: message.context,
+        quiet_ms: 0,
     })
 }
 

@@ -208,6 +208,9 @@ pub struct Message {
     /// Of a read (heartbeat), or the sign of a forced election (vote).
     #[prost(bytes = "bytes", tag = "13")]
     pub context: Bytes,
+    /// Of a granted vote: for so many milliseconds its sender has heard no leader. Set and read by the owner, not by consensus.
+    #[prost(uint64, tag = "14")]
+    pub quiet_ms: u64,
 }
 
 impl Entry {

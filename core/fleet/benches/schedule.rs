@@ -59,6 +59,7 @@ fn machine(index: usize) -> Machine {
         ]),
         capacity: Resources { cpu_millis: 32_000, memory_bytes: 64 << 30 },
         admission: Admission::Open,
+        leaving: false,
         api: None,
         version: String::new(),
     }

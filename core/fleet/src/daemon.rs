@@ -5,6 +5,7 @@
 
 use crate::agent::{Agent, AgentConfig, AgentStatus, Ending};
 use crate::engine::{Engine, EngineConfig};
+use crate::meter::Counts;
 use crate::model::Machine;
 use crate::registry::Registry;
 use crate::systemd::Systemd;
@@ -52,7 +53,7 @@ impl Fleetd {
     /// Starts it. Without a `systemd` there is no agent: the machine takes no units and is not present. Neither the store
     /// nor systemd need to be there yet.
     pub fn start(io: Io, kv: Arc<dyn Kv>, systemd: Option<Arc<dyn Systemd>>, config: FleetConfig) -> Fleetd {
-        let registry = Registry::new(kv, &config.prefix).with(io.planted);
+        let registry = Registry::metered(kv, &config.prefix, io.clock.clone()).with(io.planted);
         let engine = EngineConfig { machine: config.machine.id.clone(), lease_ttl: config.engine_ttl };
         let engine = config.engine.then(|| Engine::start(io.clone(), registry.clone(), engine));
         let agent = AgentConfig { machine: config.machine, instance: config.instance, ttl: config.agent_ttl };
@@ -86,6 +87,13 @@ impl Fleetd {
     /// How its agent is, if there is one.
     pub fn agent(&self) -> Option<AgentStatus> {
         self.0.agent.as_ref().map(Agent::status)
+    }
+
+    /// What it has counted, and for how long its engine has led.
+    pub fn counts(&self) -> (Counts, Option<Duration>) {
+        let counts = self.0.registry.meter.read();
+        let leads_for = counts.leads_since.map(|since| self.0.clock.now().saturating_sub(since));
+        (counts, leads_for)
     }
 
     /// Whether its engine leads the cluster, as far as it knows.

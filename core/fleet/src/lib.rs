@@ -15,6 +15,7 @@ pub mod contract;
 pub mod daemon;
 pub mod engine;
 pub mod local;
+pub mod meter;
 pub mod model;
 pub mod reconcile;
 pub mod registry;

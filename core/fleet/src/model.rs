@@ -126,10 +126,19 @@ pub struct Machine {
     pub capacity: Resources,
     /// Whether new units may come.
     pub admission: Admission,
+    /// Its fleetd was stopped and is waited for: what is there stays, nothing new comes.
+    pub leaving: bool,
     /// Where its API answers over TCP, if it does: `http://HOST:PORT` or `https://HOST:PORT`.
     pub api: Option<String>,
     /// fleetd's version.
     pub version: String,
+}
+
+impl Machine {
+    /// Whether new units may come.
+    pub fn is_open(&self) -> bool {
+        self.admission == Admission::Open && !self.leaving
+    }
 }
 
 /// A unit that the cluster knows.

@@ -5,7 +5,8 @@
 //!
 //! Three rules keep a lease from ending while its client rightly believes in it:
 //! - Only a leader expires. A member that is demoted forgets every deadline.
-//! - A new leader does not know what its predecessor renewed last. It gives each lease its full TTL again.
+//! - A new leader does not know what its predecessor renewed last. It gives each lease its full TTL again, less the time for which
+//!   certainly nobody renewed anything ([`crate::quiet`]), but never less than two thirds: whoever lives must find the new leader.
 //! - A lease whose deadline has passed is not renewed any more: its revoke may be in the log already, and a client that is
 //!   told "alive" must not lose it a moment later.
 //!
@@ -18,6 +19,9 @@ use std::time::Duration;
 
 /// How long an offered revoke may take to be applied before it is offered again.
 pub const RETRY_AFTER: Duration = Duration::from_secs(3);
+
+/// At most this part of a TTL is taken off by a new leader.
+const QUIET_DIVISOR: u32 = 3;
 
 struct Deadline {
     /// Seconds without renewal, as granted.
@@ -44,9 +48,9 @@ impl Lessor {
     }
 
     /// This member leads now. `leases` are all that its state holds, as (id, TTL in seconds). Entries that it has yet to apply
-    /// bring the rest. Whatever the last leader has promised was renewed before this one was elected, so a whole TTL from
-    /// now is enough; etcd adds an election timeout, which would keep the leases of the dead a second longer.
-    pub fn promote(&mut self, now: Duration, leases: impl IntoIterator<Item = (i64, i64)>) {
+    /// bring the rest. Whatever the last leader has promised was renewed before this one was elected, and nothing was for `quiet`
+    /// before that; etcd gives a whole TTL and an election timeout, which keeps the leases of the dead seconds longer.
+    pub fn promote(&mut self, now: Duration, quiet: Duration, leases: impl IntoIterator<Item = (i64, i64)>) {
         self.leads = true;
         self.leases.clear();
         self.queue.clear();
@@ -55,7 +59,8 @@ impl Lessor {
         }
         let hurry = if self.planted.is(Bug::NewLeaderHurriesLeases) { 2 } else { 1 };
         for (id, ttl) in leases {
-            self.set(id, ttl, now + seconds(ttl) / hurry);
+            let ttl_left = seconds(ttl) - quiet.min(seconds(ttl) / QUIET_DIVISOR);
+            self.set(id, ttl, now + ttl_left / hurry);
         }
     }
 

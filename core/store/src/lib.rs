@@ -30,6 +30,7 @@ mod peers;
 mod persist;
 mod planted;
 mod proposal;
+mod quiet;
 mod reads;
 mod recall;
 mod recovery;

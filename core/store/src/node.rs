@@ -18,6 +18,7 @@ use crate::lease::{LeaseCall, Leases};
 use crate::peers::Links;
 use crate::persist::{Persist, snapshot_record};
 use crate::planted;
+use crate::quiet::Quiet;
 use crate::reads::Reads;
 use crate::shared::{Shared, Status};
 use bytes::Bytes;
@@ -91,6 +92,8 @@ pub struct Run {
     pub(crate) moving: Option<Moving>,
     pub(crate) stopping: Option<(Duration, oneshot::Sender<()>)>,
     pub(crate) role: Option<(Role, u64)>,
+    /// For how long no leader was heard.
+    pub(crate) quiet: Quiet,
     /// The term of the last entry applied.
     pub(crate) applied_term: u64,
     /// Since when no leader is known.
@@ -112,6 +115,7 @@ impl Node {
 
     async fn turns(&mut self, outlet: &mut Outlet<Event>) -> Result<(), FatalError> {
         self.run.next_tick = self.io.clock.now() + self.config.tick;
+        self.run.quiet.heard(self.io.clock.now());
         self.run.last_checkpoint = self.store.checkpointed();
         let mut batch = Vec::new();
         let mut timer = self.io.clock.sleep_until(self.run.next_tick);
@@ -209,6 +213,7 @@ impl Node {
         match body {
             Body::Raft(message) if message.from == from => {
                 let message = planted::understood(self.io.planted, message);
+                self.run.quiet.receive(&message, now);
                 if let Err(error) = self.consensus.step(message) {
                     self.shared.note_refused(error.to_string());
                 }
@@ -241,9 +246,19 @@ impl Node {
         self.send(durable.messages);
     }
 
+    /// Whether this member led until now, as far as it has noticed.
+    fn leads(&self) -> bool {
+        matches!(self.run.role, Some((Role::Leader, _)))
+    }
+
     fn send(&mut self, messages: Vec<Message>) {
-        for message in messages {
+        let now = self.io.clock.now();
+        if self.leads() {
+            self.run.quiet.heard(now);
+        }
+        for mut message in messages {
             let to = message.to;
+            self.run.quiet.stamp(&mut message, now);
             if message.is_snapshot() {
                 self.send_snapshot(message);
             } else if !self.links.send(to, Body::Raft(message)) {
@@ -339,8 +354,10 @@ impl Node {
         let now = self.io.clock.now();
         if status.role == Role::Leader {
             self.applier.observe(Observation::BecameLeader { term: status.term });
-            self.leases.lessor.promote(now, self.store.leases());
+            let quiet = self.run.quiet.at_election(status.term, now);
+            self.leases.lessor.promote(now, quiet, self.store.leases());
         } else if known.is_some_and(|(role, _)| role == Role::Leader) {
+            self.run.quiet.heard(now);
             self.leases.lessor.demote();
             self.refuse_lost_proposals();
         }

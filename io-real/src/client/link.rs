@@ -21,6 +21,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 use tonic::Status;
 use tonic::body::Body;
@@ -85,6 +86,8 @@ struct Live {
     sender: SendRequest<Body>,
     /// The token, and when it was given.
     token: Option<(http::HeaderValue, Instant)>,
+    /// The task that carries it.
+    carrier: AbortHandle,
 }
 
 /// A connection that is there or can be made.
@@ -126,8 +129,8 @@ impl Link {
         let failed = |why: String| {
             KvError::new(Code::Unavailable, format!("cannot connect to {}: {why}", self.endpoint.address))
         };
-        let sender = match tokio::time::timeout(self.dial_timeout, self.dial()).await {
-            Ok(Ok(sender)) => sender,
+        let (sender, carrier) = match tokio::time::timeout(self.dial_timeout, self.dial()).await {
+            Ok(Ok(dialled)) => dialled,
             Ok(Err(why)) => return Err(failed(why)),
             Err(_) => return Err(failed(format!("no answer within {:?}", self.dial_timeout))),
         };
@@ -135,7 +138,7 @@ impl Link {
             Some(login) => Some((self.log_in(login, sender.clone()).await?, Instant::now())),
             None => None,
         };
-        let live = Live { sender, token };
+        let live = Live { sender, token, carrier };
         *self.live.lock().expect("no holder panics") = Some(live.clone());
         Ok(self.over(live))
     }
@@ -143,6 +146,13 @@ impl Link {
     /// Takes another connection, and logs in again, for the next call.
     pub fn forget(&self) {
         self.live.lock().expect("no holder panics").take();
+    }
+
+    /// Ends the connection, with all calls and streams on it.
+    pub fn cut(&self) {
+        if let Some(live) = self.live.lock().expect("no holder panics").take() {
+            live.carrier.abort();
+        }
     }
 
     fn live_wire(&self) -> Option<Wire> {
@@ -168,7 +178,7 @@ impl Link {
             .map_err(|_| KvError::new(Code::Internal, "the server gave a token that no header can carry"))
     }
 
-    async fn dial(&self) -> Result<SendRequest<Body>, String> {
+    async fn dial(&self) -> Result<(SendRequest<Body>, AbortHandle), String> {
         let tcp = TcpStream::connect(&self.endpoint.address).await.map_err(|error| error.to_string())?;
         tcp.set_nodelay(true).map_err(|error| error.to_string())?;
         let Some(config) = &self.tls else { return self.speak(tcp).await };
@@ -181,7 +191,7 @@ impl Link {
     async fn speak(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    ) -> Result<SendRequest<Body>, String> {
+    ) -> Result<(SendRequest<Body>, AbortHandle), String> {
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -192,10 +202,10 @@ impl Link {
             .await
             .map_err(|error| root(&error).to_string())?;
         // It ends when the last sender is gone or the peer is lost; the calls on it learn of that by themselves.
-        tokio::spawn(async move {
+        let carrier = tokio::spawn(async move {
             let _ = connection.await;
         });
-        Ok(sender)
+        Ok((sender, carrier.abort_handle()))
     }
 }
 

@@ -16,6 +16,7 @@ use crate::grpc::status::into_error;
 use crate::tls::{TlsFiles, TlsFlags, client_config};
 use kernel::{Code, KvError};
 use link::{Endpoint, Link, Wire};
+use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -45,6 +46,12 @@ pub struct Options {
     pub command_timeout: Option<Duration>,
     /// Connections, at least 1. Calls take turns.
     pub connections: usize,
+    /// The endpoint, by its place in the list, that is tried first; beyond the end it begins anew. Many clients of one cluster
+    /// differ in it, so that not all of them hang on one member.
+    pub first: usize,
+    /// Whether everything moves on when calls do: an endpoint that a call waited for in vain may be on a machine without power, which
+    /// says no farewell, and a watch on the same connection would be deaf until it is probed.
+    pub moves_whole: bool,
     /// Silence after which a connection with calls under way is probed. Servers of etcd refuse less than 5 s.
     pub keep_alive_time: Duration,
     /// Longest wait for the answer to a probe until the connection counts as lost.
@@ -62,6 +69,8 @@ impl Default for Options {
             dial_timeout: Duration::from_secs(2),
             command_timeout: Some(Duration::from_secs(5)),
             connections: 1,
+            first: 0,
+            moves_whole: false,
             keep_alive_time: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(6),
             tls: None,
@@ -83,6 +92,21 @@ impl Options {
     }
 }
 
+/// Which of these endpoints to try first ([`Options::first`]): one on this machine, which dies with whoever asks it and with nobody
+/// else; otherwise one by `seed`, so that clients with different seeds spread. Only endpoints that name an address are known to
+/// be here.
+pub fn nearest(endpoints: &[String], seed: &str) -> usize {
+    let is_here = |text: &String| {
+        let endpoint = Endpoint::parse(text, false).ok();
+        let host = endpoint.as_ref().and_then(|endpoint| endpoint.origin.host());
+        let address: Option<IpAddr> = host.and_then(|host| host.trim_matches(['[', ']']).parse().ok());
+        // Only an address of this machine can be bound to.
+        address.is_some_and(|address| UdpSocket::bind((address, 0)).is_ok())
+    };
+    let spread = || crc32fast::hash(seed.as_bytes()) as usize % endpoints.len().max(1);
+    endpoints.iter().position(is_here).unwrap_or_else(spread)
+}
+
 /// A client. Clones share its connections.
 #[derive(Clone)]
 pub struct Client {
@@ -99,6 +123,7 @@ struct Shared {
 struct Slot {
     links: Vec<Link>,
     current: AtomicUsize,
+    moves_whole: bool,
 }
 
 impl Client {
@@ -119,7 +144,8 @@ impl Client {
         }
         let slots = (0..options.connections.max(1)).map(|number| Slot {
             links: endpoints.iter().map(|endpoint| Link::new(endpoint.clone(), &options)).collect(),
-            current: AtomicUsize::new(number % endpoints.len()),
+            current: AtomicUsize::new((options.first + number) % endpoints.len()),
+            moves_whole: options.moves_whole,
         });
         let slots = slots.collect();
         let shared = Shared { slots, turn: AtomicUsize::new(0), command_timeout: options.command_timeout };
@@ -170,9 +196,11 @@ impl Client {
         let calling = async {
             // A single endpoint gets a second chance too: the connection may have been one that the server just closed.
             for _ in 1..slot.links.len().max(2) {
-                match send(slot.wire().await?).await.map_err(into_error) {
+                let wire = slot.wire().await?;
+                let asked = slot.current.load(Relaxed);
+                match send(wire).await.map_err(into_error) {
                     Ok(response) => return Ok(response.into_inner()),
-                    Err(error) if error.code == Code::Unavailable => slot.turn_away(),
+                    Err(error) if error.code == Code::Unavailable => slot.turn_away(asked),
                     Err(error) if error.code == Code::Unauthenticated => drop(slot.heard(error)),
                     Err(error) => return Err(error),
                 }
@@ -191,11 +219,12 @@ impl Client {
         let Some(limit) = self.shared.command_timeout else {
             return calling.await;
         };
+        let asked = slot.current.load(Relaxed);
         match tokio::time::timeout(limit, calling).await {
             Ok(outcome) => outcome,
             Err(_) => {
                 // Who does not answer may hang: the next call asks somebody else.
-                slot.turn_away();
+                slot.turn_away(asked);
                 Err(KvError::new(Code::DeadlineExceeded, "context deadline exceeded"))
             }
         }
@@ -227,9 +256,12 @@ impl Slot {
         error
     }
 
-    /// Tries the next endpoint first from now on.
-    fn turn_away(&self) {
-        let next = (self.current.load(Relaxed) + 1) % self.links.len();
-        self.current.store(next, Relaxed);
+    /// Tries the endpoint after this one first from now on, unless another call has moved on already.
+    fn turn_away(&self, from: usize) {
+        let next = (from + 1) % self.links.len();
+        let moved = self.current.compare_exchange(from, next, Relaxed, Relaxed).is_ok();
+        if moved && self.moves_whole && next != from {
+            self.links[from].cut();
+        }
     }
 }

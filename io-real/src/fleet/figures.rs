@@ -14,9 +14,9 @@ const METHODS: [&str; 6] = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"];
 /// One figure of the daemon.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
-    /// `counter` or `gauge`.
+    /// `counter`, `gauge` or `summary`; of a summary the sum and the count follow each other.
     pub kind: &'static str,
-    /// The name, with its unit.
+    /// The name, with its unit and its labels.
     pub name: &'static str,
     /// What it counts.
     pub help: &'static str,
@@ -52,8 +52,16 @@ impl Figures {
         let head = |page: &mut String, kind: &str, name: &str, help: &str| {
             let _ = writeln!(page, "# HELP {name} {help}\n# TYPE {name} {kind}");
         };
+        let mut told = "";
         for Figure { kind, name, help, value } in (self.source)() {
-            head(&mut page, kind, name, help);
+            // What differs in its labels only, or is part of one summary, stands under one head.
+            let family = name.split('{').next().unwrap_or(name);
+            let part = |suffix| family.strip_suffix(suffix).filter(|_| kind == "summary");
+            let family = part("_sum").or(part("_count")).unwrap_or(family);
+            if family != told {
+                head(&mut page, kind, family, help);
+                told = family;
+            }
             let _ = writeln!(page, "{name} {value}");
         }
         let name = "fleet_http_requests_total";

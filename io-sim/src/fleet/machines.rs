@@ -17,7 +17,7 @@ use futures_util::future::select;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// The agent's lease, and the engine's.
+/// The agent's lease.
 pub const TTL: Duration = Duration::from_secs(3);
 /// How long a supervisor waits for a fleetd that was told to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(90);
@@ -148,13 +148,14 @@ impl Machines {
                 metadata: self.0.plan.metadata(machine),
                 capacity: Resources::default(),
                 admission: Default::default(),
+                leaving: false,
                 api: None,
                 version: "sim".to_string(),
             },
             instance,
             prefix: DEFAULT_PREFIX.to_string(),
             agent_ttl: TTL,
-            engine_ttl: TTL,
+            engine_ttl: fleet::engine::LEASE_TTL,
             engine: true,
         }
     }

@@ -38,8 +38,10 @@ impl Ports {
     pub(super) async fn carry_out(&self, call: Call) -> Outcome {
         match call {
             Call::Seek => Outcome::Sought(self.within(STORE_LIMIT, self.seek()).await),
-            Call::Register { reports, from, ttl } => {
-                Outcome::Registered(self.within(STORE_LIMIT, self.register(reports, from, ttl)).await)
+            Call::Register { reports, from, ttl, leaving } => {
+                let presence = Presence { leaving, ..self.presence() };
+                let registered = self.register(presence, reports, from, ttl);
+                Outcome::Registered(self.within(STORE_LIMIT, registered).await)
             }
             Call::KeepAlive { lease, limit } => {
                 Outcome::Renewed(self.within(limit, self.keep_alive(lease)).await)
@@ -141,6 +143,7 @@ impl Ports {
             version: machine.version.clone(),
             capacity: machine.capacity,
             api: machine.api.clone(),
+            leaving: false,
             instance: self.config.instance.clone(),
         }
     }
@@ -165,12 +168,13 @@ impl Ports {
 
     async fn register(
         &self,
+        presence: Presence,
         reports: Reports,
         from: Option<i64>,
         ttl: Duration,
     ) -> Stored<(Granted, Vec<UnitName>)> {
         // Before the request: the store counts from when it has it.
-        let (presence, sent) = (self.presence(), self.clock.now());
+        let sent = self.clock.now();
         let (lease, granted) = self.registry.grant(seconds(ttl)).await?;
         let granted = Granted { lease, ttl: Duration::from_secs(granted.max(1) as u64), sent };
         let Some(old) = from else {

@@ -21,7 +21,7 @@ pub enum Call {
     Seek,
     /// Get a lease, put these reports and the presence under it. Where the presence is our own from an earlier life, it is taken
     /// over from that lease, which is then revoked.
-    Register { reports: Reports, from: Option<i64>, ttl: Duration },
+    Register { reports: Reports, from: Option<i64>, ttl: Duration, leaving: bool },
     /// Renew the lease.
     KeepAlive { lease: i64, limit: Duration },
     /// Read this machine's orders.

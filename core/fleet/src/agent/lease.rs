@@ -46,7 +46,8 @@ impl Mind {
         assert!(self.look.was_tried(), "a machine that shows itself has looked at itself");
         let here = self.units.iter().filter(|(_, unit)| unit.file.is_some() || unit.actual().reported);
         let reports: Reports = here.map(|(name, unit)| (name.clone(), unit.report())).collect();
-        self.ask(Pending::Register(reports.clone()), Call::Register { reports, from, ttl });
+        let leaving = self.is_moving();
+        self.ask(Pending::Register(reports.clone()), Call::Register { reports, from, ttl, leaving });
     }
 
     pub(super) fn registered(

@@ -58,6 +58,7 @@ fn schemas() -> Value {
                 "id": { "type": "string", "required": true }, "primaryIP": text(),
                 "metadata": { "type": "object", "additionalProperties": text() },
                 "admission": { "type": "string", "enum": ["open", "cordon", "drain"] },
+                "leaving": { "type": "boolean" },
                 "version": text(), "api": text(),
                 "capacity": { "type": "object" },
             }),

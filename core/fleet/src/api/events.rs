@@ -103,7 +103,9 @@ fn describe(change: &Change) -> Option<Value> {
         }
         Event::Presence { machine, presence, .. } => {
             let address = presence.as_ref().map(|presence| presence.primary_ip.clone());
-            ("machine", presence.is_none(), json!({ "machineID": machine, "primaryIP": address }))
+            let leaving = presence.as_ref().is_some_and(|presence| presence.leaving);
+            let told = json!({ "machineID": machine, "primaryIP": address, "leaving": leaving });
+            ("machine", presence.is_none(), told)
         }
         Event::Metadata { machine, name, value } => {
             ("metadata", value.is_none(), json!({ "machineID": machine, "key": name, "value": value }))

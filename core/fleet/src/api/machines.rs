@@ -69,6 +69,7 @@ fn document(machine: Machine) -> MachineDocument {
         primary_ip: machine.primary_ip,
         metadata: machine.metadata,
         admission: machine.admission,
+        leaving: machine.leaving,
         capacity: machine.capacity,
         version: machine.version,
         api: machine.api.unwrap_or_default(),

@@ -134,6 +134,9 @@ pub struct MachineDocument {
     /// `cordon` or `drain`; not there when it is open.
     #[serde(skip_serializing_if = "is_default")]
     pub admission: Admission,
+    /// Its fleetd was stopped and is waited for: nothing new comes there.
+    #[serde(skip_serializing_if = "is_default")]
+    pub leaving: bool,
     /// What it has for units; not there when it does not say.
     #[serde(skip_serializing_if = "is_default")]
     pub capacity: Resources,

@@ -60,6 +60,7 @@ impl Cluster {
             metadata: BTreeMap::new(),
             capacity: Resources::default(),
             admission: Admission::Open,
+            leaving: false,
             api: None,
             version: "1.0.0".to_owned(),
         };

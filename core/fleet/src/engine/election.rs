@@ -33,8 +33,10 @@ pub(super) async fn run(context: Context) {
             }
         };
         context.leads.store(true, Ordering::SeqCst);
+        context.registry.meter.leads(Some(context.clock.now()));
         let ending = tenure::run(&context, mandate).await;
         context.leads.store(false, Ordering::SeqCst);
+        context.registry.meter.leads(None);
         // A lease that may run on would keep everybody from leading until it ends.
         give_back(&context, mandate.lease).await;
         if ending == Ending::Stopped {

@@ -70,6 +70,12 @@ impl Sight<'_> {
         self.view.machines.get(machine).is_none_or(|record| record.presence.is_none())
     }
 
+    /// Whether its fleetd was stopped in good order and is waited for.
+    fn is_leaving(&self, machine: &MachineId) -> bool {
+        let presence = self.view.machines.get(machine).and_then(|record| record.presence.as_ref());
+        presence.is_some_and(|presence| presence.leaving)
+    }
+
     fn is_gone(&self, machine: &MachineId) -> bool {
         self.view.machines.get(machine).is_some_and(|record| record.gone)
     }
@@ -127,10 +133,16 @@ impl Sight<'_> {
     fn placed(&self, target: &Seen<MachineId>, is_destroyed: bool) -> Located {
         let machine = target.value.clone();
         let order = self.view.orders.get(&(self.unit.clone(), machine.clone()));
+        let unreported = self.rules.hasty || self.view.reports_of(self.unit).next().is_none();
         let mut chores = Vec::new();
         let place = match order {
+            // Ordered when it was about to leave, and not claimed: nobody is there who would.
+            Some(order) if !is_destroyed && unreported && self.is_leaving(&machine) => {
+                chores.push(self.unassign(&machine, order.revision));
+                Place::Leaving(machine)
+            }
             Some(order) if !is_destroyed => Place::On { machine, state: order.value.state },
-            None if self.rules.hasty || self.view.reports_of(self.unit).next().is_none() => {
+            None if unreported => {
                 chores.push(self.free(target, false));
                 Place::Leaving(machine)
             }

@@ -4,10 +4,10 @@
 //! away counts as lost just now, so a unit whose policy makes it wait is shown as held.
 
 use super::locate::{Lost, Rules, Spot, locate};
-use crate::model::{Job, MachineId};
+use crate::model::{Job, MachineId, Report};
 use crate::registry::{JobRecord, Snapshot};
-use crate::schedule::{Explanation, Place, Scheduler, Standing};
-use crate::unit::{PartitionPolicy, Requirements, UnitName};
+use crate::schedule::{EXAMPLES, Explanation, Place, Scheduler, Standing};
+use crate::unit::{PartitionPolicy, Requirements, UnitFile, UnitHash, UnitName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,18 +67,44 @@ fn job(view: &Snapshot, unit: &UnitName, record: &JobRecord) -> Option<Job> {
     Some(Job { name: unit.clone(), file, hash, requirements, desired: record.desired })
 }
 
-/// Where a unit is and why. One whose text cannot be followed stays as it is, and the scheduler does not know it: that is said instead.
+/// Where a unit is and why, and what is wrong with it there. One whose text cannot be followed stays as it is, and the scheduler does
+/// not know it: that is said instead.
 pub fn why(view: &Snapshot, unit: &UnitName) -> Explanation {
     let answer = look(view).explain(unit);
-    let Some(hash) = view.jobs.get(unit).and_then(|record| record.hash) else { return answer };
+    let record = view.jobs.get(unit);
+    let Some((record, hash)) = record.and_then(|record| Some((record, record.hash?))) else { return answer };
     let trouble = match view.files.get(&hash) {
         None => Some("the store has lost it".to_owned()),
         Some(text) => Requirements::of_text(unit, &text.value).err(),
     };
-    let Some(trouble) = trouble else { return answer };
+    let Some(trouble) = trouble else {
+        let troubles = troubles(view, unit, record, hash);
+        let text = std::iter::once(&answer.text).chain(&troubles).cloned().collect::<Vec<_>>().join("; ");
+        return Explanation { troubles, text, ..answer };
+    };
     let text =
         format!("its text {hash} cannot be followed ({trouble}), so it stays as it is: submit it again");
     Explanation { standing: Standing::Unreadable, text, ..answer }
+}
+
+/// What is wrong with a unit wherever it is placed.
+fn troubles(view: &Snapshot, unit: &UnitName, record: &JobRecord, hash: UnitHash) -> Vec<String> {
+    let ill = view.reports_of(unit).filter(|(_, seen)| {
+        let Report { state, error, .. } = &seen.value;
+        !error.is_empty() || state.active == "failed" || !matches!(state.load.as_str(), "" | "loaded")
+    });
+    let ill = ill.map(|(machine, seen)| {
+        let Report { state, error, .. } = &seen.value;
+        let error = if error.is_empty() { String::new() } else { format!(", {error}") };
+        format!("on {machine} systemd says {} {} ({}){error}", state.load, state.active, state.sub)
+    });
+    let halt = record.halt.iter().map(|halt| {
+        let back = if halt.rolled_back { "; the text before was brought back" } else { "" };
+        format!("its replacement stopped at {}: {}{back}", halt.machine, halt.reason)
+    });
+    let file = view.files.get(&hash).and_then(|text| UnitFile::parse(&text.value).ok());
+    let odd = file.iter().flat_map(Requirements::warnings);
+    ill.take(EXAMPLES).chain(halt).chain(odd).collect()
 }
 
 fn rules(job: Option<&Job>) -> Rules {

@@ -36,8 +36,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Default of [`EngineConfig::lease_ttl`]: so long after a leader's death another may lead.
-pub const LEASE_TTL: Duration = Duration::from_secs(3);
+/// Default of [`EngineConfig::lease_ttl`]: so long after a leader's death another may lead. Shorter than an agent's, so that when both die with
+/// one machine there is an engine again by the time at which the machine counts as away.
+pub const LEASE_TTL: Duration = Duration::from_secs(2);
 
 /// What an engine is told at its start.
 #[derive(Clone, Debug)]

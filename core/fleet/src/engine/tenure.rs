@@ -3,6 +3,7 @@
 use super::Context;
 use super::waits::Waits;
 use super::world::World;
+use crate::meter::task;
 use crate::registry::{Alive, Batch, Fence, RegistryError, Scope, Snapshot, Steps, Watch};
 use std::time::Duration;
 
@@ -40,7 +41,8 @@ enum Event {
     Lapse,
     Loaded(Box<Result<Snapshot, RegistryError>>),
     Watched(Watch, Result<Batch, RegistryError>),
-    Wrote(u64, Result<Steps, RegistryError>),
+    /// The answer to a transaction of steps of these kinds.
+    Wrote(u64, Vec<&'static str>, Result<Steps, RegistryError>),
     Timer(Duration),
 }
 
@@ -109,9 +111,13 @@ impl Tenure<'_> {
                 Err(_) => self.load(now + PAUSE),
             },
             Event::Watched(watch, batch) => return self.watched(watch, batch),
-            Event::Wrote(id, answer) => {
+            Event::Wrote(id, tasks, answer) => {
                 if matches!(answer, Ok(Steps::Moved)) {
                     self.context.probe.sometimes("engine: a step was overtaken");
+                }
+                // Of several of which one was overtaken each is tried again by itself.
+                if answer.is_err() || (matches!(answer, Ok(Steps::Moved)) && tasks.len() == 1) {
+                    self.context.registry.meter.failed(&tasks);
                 }
                 if self.world.as_mut().is_some_and(|world| !world.wrote(now, id, &answer)) {
                     return Some(Ending::Deposed);
@@ -138,7 +144,9 @@ impl Tenure<'_> {
     fn begin(&mut self, snapshot: Snapshot) {
         let now = self.now();
         let watch = self.context.registry.watch(snapshot.revision + 1, &Scope::All);
-        self.world = Some(World::new(snapshot, self.world.take(), self.context.registry.planted, now));
+        let registry = &self.context.registry;
+        let world = World::new(snapshot, self.world.take(), registry.planted, now);
+        self.world = Some(world.counting(registry.meter.clone()));
         self.follow(watch, Duration::ZERO);
     }
 
@@ -177,9 +185,13 @@ impl Tenure<'_> {
         let now = self.now();
         let Some(world) = &mut self.world else { return };
         world.turn(now);
+        let meter = &self.context.registry.meter;
+        meter.turned(self.context.clock.now().saturating_sub(now), world.unplaced());
         while let Some((id, steps)) = world.next_write(now) {
+            meter.sent(&steps);
             let (registry, fence) = (self.context.registry.clone(), self.mandate.fence);
-            self.waits.add(async move { Event::Wrote(id, registry.decide(fence, &steps).await) });
+            let tasks = steps.iter().map(task).collect();
+            self.waits.add(async move { Event::Wrote(id, tasks, registry.decide(fence, &steps).await) });
         }
         if let Some(wake) = world.wake().filter(|wake| self.timer.is_none_or(|timer| *wake < timer)) {
             self.timer = Some(wake);

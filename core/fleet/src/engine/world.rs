@@ -14,6 +14,7 @@ use super::groups::{self, Group};
 use super::locate::{Lost, Rules, Spot, locate};
 use super::texts::Texts;
 use super::writes::{Answer, Writes};
+use crate::meter::Meter;
 use crate::model::{DesiredState, Job, MachineId, Order};
 use crate::registry::{Change, Event, JobRecord, RegistryError, Snapshot, Step, Steps};
 use crate::rollout::Version;
@@ -27,6 +28,7 @@ use std::time::Duration;
 /// See the head of the file.
 pub(super) struct World {
     planted: Planted,
+    meter: Meter,
     view: Snapshot,
     scheduler: Scheduler,
     writes: Writes,
@@ -80,6 +82,7 @@ impl World {
             view,
             scheduler: Scheduler::with(planted),
             planted,
+            meter: Meter::default(),
             writes,
             jobs: BTreeMap::new(),
             groups: groups
@@ -96,6 +99,16 @@ impl World {
         };
         world.turn(now);
         world
+    }
+
+    /// Counts what it decides in this meter.
+    pub(super) fn counting(self, meter: Meter) -> World {
+        World { meter, ..self }
+    }
+
+    /// How many wanted units no machine can take.
+    pub(super) fn unplaced(&self) -> usize {
+        self.scheduler.unplaced()
     }
 
     /// The store has changed.
@@ -349,6 +362,10 @@ impl World {
         let unit = decision.unit().clone();
         if self.is_held(&decision) {
             return;
+        }
+        let is_wanted = self.jobs.get(&unit).is_some_and(|job| job.desired != DesiredState::Inactive);
+        if is_wanted && matches!(decision, Decision::Unassign { .. }) {
+            self.meter.could_not_stay();
         }
         let step = match decision {
             Decision::Assign { unit, machine, state, .. } => self.assign(unit, machine, state),

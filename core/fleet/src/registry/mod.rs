@@ -34,7 +34,8 @@ pub use record::{Done, Halt, JobRecord, Leader, MachineRecord, Presence, Seen, S
 pub use watch::{Batch, Scope, Watch};
 pub use wish::PutJob;
 
-use kernel::{Kv, KvError, Planted};
+use crate::meter::{Meter, Metered};
+use kernel::{Clock, Kv, KvError, Planted};
 use keys::Keys;
 use std::fmt;
 use std::sync::Arc;
@@ -49,12 +50,21 @@ pub struct Registry {
     keys: Keys,
     /// For all who work with it.
     pub(crate) planted: Planted,
+    /// What those who work with it count.
+    pub(crate) meter: Meter,
 }
 
 impl Registry {
     /// The registry under `prefix` (a slash is added at its end if there is none).
     pub fn new(kv: Arc<dyn Kv>, prefix: &str) -> Registry {
-        Registry { kv, keys: Keys::new(prefix), planted: Planted::none() }
+        Registry { kv, keys: Keys::new(prefix), planted: Planted::none(), meter: Meter::default() }
+    }
+
+    /// The same, with each call counted, and whatever else is counted by those who work with it.
+    pub fn metered(kv: Arc<dyn Kv>, prefix: &str, clock: Arc<dyn Clock>) -> Registry {
+        let meter = Meter::default();
+        let kv = Arc::new(Metered::new(kv, clock, meter.clone()));
+        Registry { meter, ..Registry::new(kv, prefix) }
     }
 
     /// With a bug, for whoever works with it; nothing outside the mutation test.

@@ -118,6 +118,9 @@ pub struct Presence {
     /// Where its API answers over TCP.
     #[serde(rename = "Api", default, skip_serializing_if = "Option::is_none")]
     pub api: Option<String>,
+    /// Its fleetd was stopped in good order, and what runs there runs on: it is waited for, and gets nothing new.
+    #[serde(rename = "Leaving", default, skip_serializing_if = "is_false")]
+    pub leaving: bool,
     /// The token of this boot of this machine.
     #[serde(rename = "Instance", default)]
     pub instance: String,
@@ -138,6 +141,10 @@ pub struct MachineRecord {
     pub gone: bool,
 }
 
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 impl MachineRecord {
     /// The machine as the cluster sees it, if it is there.
     pub fn machine(&self) -> Option<Machine> {
@@ -152,6 +159,7 @@ impl MachineRecord {
             capacity: presence.capacity,
             admission: self.admission,
             api: presence.api.clone(),
+            leaving: presence.leaving,
             version: presence.version.clone(),
         })
     }

@@ -244,6 +244,7 @@ fn kind(view: &View, unit: UnitIx, obstacle: Obstacle) -> (Constraint, String) {
         Obstacle::Away => unreachable!("only present machines are asked"),
         Obstacle::Cordon => (Constraint::Cordon, String::new()),
         Obstacle::Drain => (Constraint::Drain, String::new()),
+        Obstacle::Leaving => (Constraint::Leaving, String::new()),
         Obstacle::MachineId => {
             (Constraint::MachineId, wish.requirements().machine_id.clone().unwrap_or_default())
         }
@@ -270,6 +271,7 @@ fn words(
     match constraint {
         Constraint::Cordon => verb("is cordoned", "are cordoned").into(),
         Constraint::Drain => verb("is being drained", "are being drained").into(),
+        Constraint::Leaving => format!("{} without fleetd, which was stopped there", verb("is", "are")),
         Constraint::MachineId => format!("{} not machine {detail}", verb("is", "are")),
         Constraint::Metadata => format!("{} metadata {detail}", verb("lacks", "lack")),
         Constraint::MachineOf => {

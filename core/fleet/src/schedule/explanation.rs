@@ -48,6 +48,8 @@ pub enum Constraint {
     Cordon,
     /// The machine is being emptied.
     Drain,
+    /// The machine's fleetd was stopped, and is waited for.
+    Leaving,
     /// `MachineID`.
     MachineId,
     /// `MachineMetadata`.
@@ -102,6 +104,9 @@ pub struct Explanation {
     pub excluded: Vec<Exclusion>,
     /// Units that it waits for.
     pub waits_for: Vec<UnitName>,
+    /// What is wrong with it beyond its place: a start that failed, a replacement that stopped, an option that nobody knows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<String>,
     /// All of it in a sentence or two.
     pub text: String,
 }
@@ -118,6 +123,7 @@ impl Explanation {
             machines: 0,
             excluded: Vec::new(),
             waits_for: Vec::new(),
+            troubles: Vec::new(),
             text,
         }
     }

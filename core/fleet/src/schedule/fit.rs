@@ -19,6 +19,8 @@ pub(super) enum Obstacle {
     Cordon,
     /// It is being emptied.
     Drain,
+    /// Its fleetd was stopped, and is waited for.
+    Leaving,
     /// `MachineID` means another.
     MachineId,
     /// The metadata term with this index does not hold.
@@ -39,11 +41,12 @@ impl View {
     /// What keeps a unit from going to a machine now, as if the units `without` were not there.
     pub fn obstacle(&self, unit: UnitIx, machine: MachineIx, without: &[UnitIx]) -> Option<Obstacle> {
         let there = self.machines.at(machine);
-        match there.machine.as_ref().map(|machine| machine.admission) {
+        match there.machine.as_ref().map(|machine| (machine.admission, machine.leaving)) {
             None => return Some(Obstacle::Away),
-            Some(Admission::Cordon) => return Some(Obstacle::Cordon),
-            Some(Admission::Drain) => return Some(Obstacle::Drain),
-            Some(Admission::Open) => {}
+            Some((Admission::Cordon, _)) => return Some(Obstacle::Cordon),
+            Some((Admission::Drain, _)) => return Some(Obstacle::Drain),
+            Some((Admission::Open, true)) => return Some(Obstacle::Leaving),
+            Some((Admission::Open, false)) => {}
         }
         if let Some(obstacle) = self.misfit(unit, machine) {
             return Some(obstacle);

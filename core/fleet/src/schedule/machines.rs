@@ -5,7 +5,7 @@
 
 use super::bits::Bits;
 use super::ids::{Arena, ClassIx, MachineIx, UnitIx};
-use crate::model::{Admission, Machine, MachineId, Resources};
+use crate::model::{Machine, MachineId, Resources};
 use crate::unit::MetadataTerm;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -181,7 +181,7 @@ impl Machines {
         let slot = self.slots.at_mut(ix.0);
         self.present -= usize::from(slot.machine.is_some());
         self.present += usize::from(machine.is_some());
-        self.open.set(ix.0, machine.as_ref().is_some_and(|machine| machine.admission == Admission::Open));
+        self.open.set(ix.0, machine.as_ref().is_some_and(Machine::is_open));
         slot.machine = machine;
         self.list(ix);
     }

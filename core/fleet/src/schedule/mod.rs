@@ -22,6 +22,7 @@ mod check;
 mod choose;
 mod decide;
 mod decision;
+mod declare;
 mod explain;
 mod explanation;
 mod fit;

@@ -117,6 +117,11 @@ impl Scheduler {
             .collect()
     }
 
+    /// How many free units no machine could take when they were last looked at.
+    pub fn unplaced(&self) -> usize {
+        self.view.dirty.stuck.len()
+    }
+
     /// Units that a machine may still run though their order was taken back: unit and machine.
     pub fn leaving(&self) -> Vec<(UnitName, MachineId)> {
         let machines = self.view.machines.present();

@@ -73,7 +73,7 @@ impl Model {
                 }
             }
             Step::Promote => {
-                lessor.promote(now, self.state.clone());
+                lessor.promote(now, Duration::ZERO, self.state.clone());
                 self.leads = true;
                 self.offered.clear();
                 self.promised = self.state.iter().map(|(id, ttl)| (*id, now + seconds(*ttl))).collect();
@@ -154,7 +154,7 @@ fn a_follower_expires_nothing() {
 fn a_new_leader_restarts_every_lease() {
     let mut lessor = Lessor::new(Planted::none());
     let now = Duration::from_secs(50);
-    lessor.promote(now, [(1, 5), (2, 3)]);
+    lessor.promote(now, Duration::ZERO, [(1, 5), (2, 3)]);
     assert_eq!(lessor.next_deadline(), Some(Duration::from_secs(53)));
     assert_eq!(lessor.remaining(1, now), Some(Duration::from_secs(5)));
     assert_eq!(lessor.renewed(1, now), Some(5));
@@ -165,7 +165,7 @@ fn a_new_leader_restarts_every_lease() {
 #[test]
 fn a_lease_past_its_deadline_is_not_renewed_and_is_offered_again() {
     let mut lessor = Lessor::new(Planted::none());
-    lessor.promote(Duration::ZERO, []);
+    lessor.promote(Duration::ZERO, Duration::ZERO, []);
     lessor.granted(1, 2, Duration::ZERO);
     let at = Duration::from_secs(2);
     assert_eq!(lessor.renewed(1, at), None);
@@ -183,4 +183,17 @@ fn the_planted_bug_lets_a_follower_expire() {
     let mut lessor = Lessor::new(Planted::bug(Bug::FollowerExpiresLease));
     lessor.granted(1, 5, Duration::ZERO);
     assert_eq!(lessor.expired(Duration::from_secs(5), 10), [1]);
+}
+
+#[test]
+fn a_new_leader_does_not_count_the_silence_before_it_twice() {
+    let mut lessor = Lessor::new(Planted::none());
+    let (now, quiet) = (Duration::from_secs(50), Duration::from_millis(800));
+    lessor.promote(now, quiet, [(1, 9), (2, 3)]);
+    assert_eq!(lessor.remaining(1, now), Some(Duration::from_millis(8_200)));
+    assert_eq!(lessor.next_deadline(), Some(Duration::from_millis(52_200)));
+    // However long it was, who lives has two thirds of the TTL to say so.
+    lessor.promote(now, Duration::from_secs(60), [(1, 9), (2, 3)]);
+    assert_eq!(lessor.next_deadline(), Some(Duration::from_secs(52)));
+    assert_eq!(lessor.remaining(1, now), Some(Duration::from_secs(6)));
 }

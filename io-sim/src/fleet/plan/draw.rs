@@ -131,6 +131,8 @@ fn kind_named(name: &str, draw: &mut Stream) -> MishapKind {
 /// Draws what the operator does.
 struct Operator {
     draw: Stream,
+    /// Which units do not go by themselves; a stream of its own.
+    stubborn: Stream,
     machines: u16,
     zones: u16,
     units: u16,
@@ -167,6 +169,7 @@ impl Operator {
             versions: BTreeMap::new(),
             deeds: Vec::new(),
             draw,
+            stubborn: Stream::new(seed, "fleet stubborn", 0),
         }
     }
 
@@ -255,6 +258,10 @@ impl Operator {
             pick(&mut self.draw, &[PartitionPolicy::Keep, PartitionPolicy::Stop, PartitionPolicy::Hold]);
         if spec.policy == PartitionPolicy::Stop {
             spec.grace_s = self.draw.between(0, 4);
+            // A grace matters to a process that does not go by itself.
+            if self.odd > 0 && spec.grace_s > 0 && self.stubborn.chance(1, 2) {
+                spec.run = RunKind::Stubborn;
+            }
         }
         self.wishes(&mut spec);
         spec

@@ -61,6 +61,7 @@ impl Machine1 {
             metadata: BTreeMap::new(),
             capacity: Resources::default(),
             admission: Admission::Open,
+            leaving: false,
             api: None,
             version: "1.0.0".to_owned(),
         };

@@ -38,6 +38,8 @@ pub struct Bench {
     pub registry: Registry,
     pub machines: BTreeMap<MachineId, i64>,
     pub probe: Probe,
+    /// Machines whose fleetd does not run at present.
+    pub stopped: Vec<MachineId>,
     /// Units with this in their command do not come up.
     pub broken: &'static str,
     _keeper: Arc<Process>,
@@ -51,7 +53,8 @@ impl Bench {
         keeper.spawn("time", kv.clone().keep_time().boxed());
         let registry = Registry::new(Arc::new(kv.client()), DEFAULT_PREFIX);
         let (machines, probe) = (BTreeMap::new(), Probe::counting());
-        Bench { room, kv, registry, machines, probe, broken: "broken", _keeper: keeper }
+        let stopped = Vec::new();
+        Bench { room, kv, registry, machines, probe, stopped, broken: "broken", _keeper: keeper }
     }
 
     /// With an engine, and machines `a`, `b`, …
@@ -83,6 +86,15 @@ impl Bench {
         let announced = now(self.registry.announce(&presence, lease, installed)).unwrap();
         assert!(matches!(announced, Announced::Done(_)), "{announced:?}");
         self.machines.insert(id.into(), lease);
+    }
+
+    /// The machine's fleetd is stopped in good order, its units running on; or it is back.
+    pub fn leave(&mut self, id: &str, leaving: bool) {
+        let lease = self.machines[&MachineId::from(id)];
+        let presence = Presence { id: id.into(), instance: "x".into(), leaving, ..Default::default() };
+        assert!(matches!(now(self.registry.renew_presence(&presence, lease)), Ok(Written::Done(_))));
+        self.stopped.retain(|stopped| stopped.as_str() != id);
+        self.stopped.extend(leaving.then(|| MachineId::from(id)));
     }
 
     /// The machine's lease ends.
@@ -158,7 +170,7 @@ impl Bench {
     /// Every agent does what it is told.
     pub fn agents(&self) {
         let view = self.load();
-        for (machine, lease) in &self.machines {
+        for (machine, lease) in self.machines.iter().filter(|(id, _)| !self.stopped.contains(*id)) {
             let (_, orders) = now(self.registry.machine_orders(machine)).unwrap();
             let readable = orders.iter().filter_map(|(unit, order)| Some((unit, order.as_ref()?)));
             for (unit, order) in readable {

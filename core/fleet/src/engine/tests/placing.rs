@@ -130,3 +130,44 @@ fn an_idle_engine_renews_its_lease_and_does_nothing_else() {
     assert!((59..=61).contains(&(running.line.calls() - calls)), "{} calls", running.line.calls() - calls);
     assert_eq!(follower.line.calls(), follower_calls, "who does not lead asks for nothing");
 }
+
+#[test]
+fn a_machine_whose_fleetd_was_stopped_keeps_what_it_has_and_gets_nothing_new() {
+    let (mut bench, _running) = Bench::with(2);
+    bench.submit("u.service", PLAIN);
+    bench.submit("g.service", GLOBAL);
+    bench.settle();
+    assert_eq!(bench.at("u.service"), ["a"]);
+    // The last order before the mark reaches nobody any more.
+    bench.stopped.push("b".into());
+    bench.submit("v.service", PLAIN);
+    bench.settle();
+    assert_eq!((bench.ordered("v.service"), bench.at("v.service")), (vec!["b".into()], Vec::new()));
+    bench.leave("b", true);
+    bench.settle();
+    assert_eq!(bench.at("v.service"), ["a"], "taken back, for nobody has claimed it");
+    bench.leave("a", true);
+    bench.leave("b", false);
+    bench.submit("w.service", PLAIN);
+    bench.submit("x.service", PLAIN);
+    bench.submit("h.service", GLOBAL);
+    bench.settle();
+    assert_eq!((bench.at("w.service"), bench.at("x.service")), (vec!["b".into()], vec!["b".into()]));
+    assert_eq!(bench.at("h.service"), ["b"]);
+    assert_eq!((bench.at("u.service"), bench.at("v.service")), (vec!["a".into()], vec!["a".into()]));
+    assert_eq!(bench.at("g.service"), ["a", "b"]);
+    bench.leave("a", false);
+    bench.settle();
+    assert_eq!(bench.at("h.service"), ["a", "b"]);
+}
+
+#[test]
+fn an_order_that_was_claimed_before_the_machine_left_stays() {
+    let (mut bench, _running) = Bench::with(1);
+    bench.submit("u.service", PLAIN);
+    bench.settle();
+    bench.leave("a", true);
+    bench.arrive("b");
+    bench.settle();
+    assert_eq!((bench.at("u.service"), bench.ordered("u.service")), (vec!["a".into()], vec!["a".into()]));
+}

@@ -28,6 +28,7 @@ pub fn machine(id: &str, words: &str) -> Machine {
         metadata: BTreeMap::new(),
         capacity: Resources::default(),
         admission: Admission::Open,
+        leaving: false,
         api: None,
         version: String::new(),
     };
