@@ -213,10 +213,12 @@ impl StorageBackend for Backend {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let known = self.shared.len.load(Ordering::Relaxed).min(len) as usize;
-        // The last block of a length that is no multiple changes with it, and what is cut off reads as zeros later.
-        self.shared.sums.forget(known / BLOCK, usize::MAX);
-        self.run(|file| file.set_len(len))?;
+        self.run(|file| {
+            let kept = self.shared.len.load(Ordering::Relaxed).min(len) as usize;
+            // The last block of a length that is no multiple changes with it, and what is cut off reads as zeros later.
+            self.shared.sums.forget(kept / BLOCK, usize::MAX);
+            file.set_len(len)
+        })?;
         self.shared.len.store(len, Ordering::Relaxed);
         Ok(())
     }
