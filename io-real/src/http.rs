@@ -105,6 +105,9 @@ async fn complaint(served: &dyn Served, query: &Query<'_>) -> Option<String> {
     if standing.no_space && !query.all("exclude").contains("NOSPACE") {
         return Some("ALARM NOSPACE".to_string());
     }
+    if !standing.corrupt.is_empty() && !query.all("exclude").contains("CORRUPT") {
+        return Some("ALARM CORRUPT".to_string());
+    }
     if !serializable && standing.leader == 0 {
         return Some("RAFT NO LEADER".to_string());
     }
@@ -149,8 +152,10 @@ impl Check {
 
     async fn run(self, served: &dyn Served) -> Result<(), String> {
         match self {
-            // A member that finds its state damaged ends at once, so one that answers has found nothing.
-            Check::DataCorruption => Ok(()),
+            Check::DataCorruption => match served.standing().corrupt {
+                what if what.is_empty() => Ok(()),
+                what => Err(format!("alarm activated: CORRUPT: {what}")),
+            },
             Check::SerializableRead => {
                 read(served, true).await.map_err(|error| format!("range error: {error}"))
             }

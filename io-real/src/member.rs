@@ -25,6 +25,9 @@ impl Served for Member {
             db_size_in_use: status.db_size_in_use,
             db_quota: 0,
             no_space: status.no_space,
+            corrupt: status.corrupt,
+            corrupt_peers: status.corrupt_peers,
+            full_peers: status.full_peers,
         }
     }
 
@@ -56,6 +59,11 @@ impl Served for Member {
             slow_applies: meter.slow_applies.load(Relaxed),
             slow_read_indexes: meter.slow_read_indexes.load(Relaxed),
             failed_read_indexes: meter.failed_read_indexes.load(Relaxed),
+            state_damages: meter.state_damages.load(Relaxed),
+            state_repairs: meter.state_repairs.load(Relaxed),
+            log_damages: meter.log_damages.load(Relaxed),
+            scrubbed_bytes: meter.scrubbed_bytes.load(Relaxed),
+            scrub_passes: meter.scrub_passes.load(Relaxed),
             peers: meter.traffic().map(peer_tally).collect(),
         }
     }
@@ -83,6 +91,10 @@ impl Served for Member {
     fn hash(&self) -> BoxFuture<'_, KvResult<u32>> {
         let store = self.store().clone();
         Box::pin(blocking(move || store.hash()))
+    }
+
+    fn disarm(&self) -> BoxFuture<'_, bool> {
+        Box::pin(Member::disarm(self))
     }
 
     fn move_leader(&self, target: u64) -> BoxFuture<'_, KvResult<()>> {

@@ -78,6 +78,13 @@ fn write_standing(out: &mut String, standing: &Standing) {
         "Whether writes are refused for want of space.",
         u64::from(standing.no_space),
     );
+    row(
+        out,
+        GAUGE,
+        "orlop_corrupt",
+        "Whether something stored here is damaged, or not as the other members have it, and not mended yet.",
+        u64::from(!standing.corrupt.is_empty()),
+    );
     labelled(out, "etcd_server_id", "Id of this member.", "server_id", &format!("{:x}", standing.member_id));
     labelled(
         out,
@@ -108,6 +115,21 @@ fn write_tally(out: &mut String, tally: &Tally, pending: u64) {
         "Reads of this member's own state.",
         tally.serializable_reads,
     );
+    let damages = "orlop_state_damages_total";
+    row(out, COUNTER, damages, "Times that the state was found damaged, or wrong.", tally.state_damages);
+    let repairs = "orlop_state_repairs_total";
+    row(out, COUNTER, repairs, "Times that a peer's state took a damaged one's place.", tally.state_repairs);
+    let segments = "orlop_log_damages_total";
+    row(out, COUNTER, segments, "Sealed segments of the log found damaged.", tally.log_damages);
+    let scrubbed = "orlop_scrubbed_bytes_total";
+    row(
+        out,
+        COUNTER,
+        scrubbed,
+        "Bytes of cold data read to see whether they are whole.",
+        tally.scrubbed_bytes,
+    );
+    row(out, COUNTER, "orlop_scrub_passes_total", "Passes over all cold data.", tally.scrub_passes);
     let refused = "orlop_peer_messages_refused_total";
     row(out, COUNTER, refused, "Messages of peers that made no sense.", tally.refused_messages);
 }

@@ -38,6 +38,12 @@ pub struct Standing {
     pub db_quota: u64,
     /// Whether writes are refused for want of space.
     pub no_space: bool,
+    /// What is damaged here, or not as the other members have it, and not mended yet; empty for nothing.
+    pub corrupt: String,
+    /// The other members that say so of themselves.
+    pub corrupt_peers: Vec<u64>,
+    /// The other members that say that they have no space.
+    pub full_peers: Vec<u64>,
 }
 
 /// What a member has counted since its start, and what it holds now.
@@ -75,6 +81,16 @@ pub struct Tally {
     pub slow_read_indexes: u64,
     /// Linearizable reads that were given up.
     pub failed_read_indexes: u64,
+    /// Times that the state was found damaged, or wrong.
+    pub state_damages: u64,
+    /// Times that another member's state took its place.
+    pub state_repairs: u64,
+    /// Sealed segments of the log that were found damaged.
+    pub log_damages: u64,
+    /// Bytes of cold data that were read to see whether they are still what was written.
+    pub scrubbed_bytes: u64,
+    /// Passes over all of it.
+    pub scrub_passes: u64,
     /// What passed between this member and each other.
     pub peers: Vec<PeerTally>,
 }
@@ -137,6 +153,11 @@ pub trait Served: Kv {
 
     /// Hash over the whole store.
     fn hash(&self) -> BoxFuture<'_, KvResult<u32>>;
+
+    /// Takes back the alarm CORRUPT of this member where it cannot end by itself; whether there was one.
+    fn disarm(&self) -> BoxFuture<'_, bool> {
+        Box::pin(async { false })
+    }
 
     /// Hands leadership to `target`; ready when it has gone there.
     fn move_leader(&self, target: u64) -> BoxFuture<'_, KvResult<()>>;

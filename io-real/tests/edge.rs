@@ -155,6 +155,42 @@ async fn the_space_alarm_is_listed_while_it_lasts() {
 }
 
 #[tokio::test]
+async fn a_corrupt_member_says_so_everywhere() {
+    let corrupt = |member_id| AlarmMember { member_id, alarm: AlarmType::Corrupt as i32 };
+    let disarm = AlarmRequest {
+        action: AlarmAction::Deactivate as i32,
+        member_id: 5,
+        alarm: AlarmType::Corrupt as i32,
+    };
+    for disarms in [false, true] {
+        let fake = Arc::new(Fake { disarms, ..Fake::well() });
+        let server = Server::start(fake.clone(), Options::default()).await;
+        let client = client(&server).await;
+        fake.standing.lock().unwrap().corrupt = "the state is damaged".to_string();
+        fake.standing.lock().unwrap().corrupt_peers = vec![3];
+        fake.standing.lock().unwrap().full_peers = vec![9];
+        let full = AlarmMember { member_id: 9, alarm: AlarmType::Nospace as i32 };
+        let list = || async { client.alarm(AlarmRequest::default()).await.unwrap().alarms };
+        assert_eq!(list().await, [full, corrupt(3), corrupt(5)]);
+        let only = AlarmRequest { alarm: AlarmType::Corrupt as i32, member_id: 3, ..AlarmRequest::default() };
+        assert_eq!(client.alarm(only).await.unwrap().alarms, [corrupt(3)]);
+        let errors = client.status().await.unwrap().errors;
+        assert_eq!(errors, ["memberID:5 alarm:CORRUPT ", "the state is damaged"]);
+        let ill = (503, "{\"health\":\"false\",\"reason\":\"ALARM CORRUPT\"}\n".to_string());
+        assert_eq!(server.get("/health").await, ill);
+        assert_eq!(server.get("/health?exclude=CORRUPT").await.0, 200);
+        let (status, report) = server.get("/readyz").await;
+        assert!(status == 503 && report.contains("[-]data_corruption failed"), "{report}");
+        assert_eq!(server.get("/livez").await.0, 200, "to restart it would not help");
+        assert!(server.get("/metrics").await.1.contains("orlop_corrupt 1\n"));
+        // What is being repaired is not taken back by hand; a difference that nobody can decide is.
+        let taken = client.alarm(disarm).await.unwrap().alarms;
+        assert_eq!(taken, if disarms { vec![corrupt(5)] } else { vec![] });
+        assert_eq!(list().await.contains(&corrupt(5)), !disarms);
+    }
+}
+
+#[tokio::test]
 async fn a_stream_that_requires_a_leader_is_refused_without_one() {
     let fake = Arc::new(Fake::well());
     let server = Server::start(fake.clone(), Options::default()).await;

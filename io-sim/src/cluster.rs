@@ -11,13 +11,15 @@ use crate::checkers::{Checked, Failure};
 use crate::plan::Plan;
 use crate::sched::NodeId;
 use crate::world::{End, World};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use store::{FatalError, Member, MemberConfig, Observation, Observer, Peer, StartError};
 
 /// How long the supervisor waits before it starts a member that ended by itself.
 const RESTART: Duration = Duration::from_millis(500);
+/// Time between two passes of a member over its cold data.
+const SCRUB_PAUSE: Duration = Duration::from_secs(5);
 /// The port on which members listen for each other.
 const PEER_PORT: u16 = 2380;
 
@@ -53,6 +55,8 @@ struct Script {
     fragile: BTreeSet<u8>,
     /// How those ended.
     ends: Vec<(u8, String)>,
+    /// The newest version of the peers' protocol that single members speak.
+    protocols: BTreeMap<u8, u32>,
 }
 
 struct Watchman {
@@ -160,6 +164,11 @@ impl Cluster {
     /// the calm.
     pub fn may_end(&self, member: u8) {
         self.script().fragile.insert(member);
+    }
+
+    /// From its next start on, `member` speaks the peers' protocol up to `version` only, as an older release does.
+    pub fn speaks(&self, member: u8, version: u32) {
+        self.script().protocols.insert(member, version);
     }
 
     /// How `member` has ended by itself so far, oldest first; only of those that may.
@@ -285,6 +294,8 @@ impl Cluster {
             catch_up_entries: knobs.catch_up_entries,
             cache_bytes: 256 << 10,
             progress_interval: Duration::from_secs(3),
+            protocol: self.script().protocols.get(&member).copied().unwrap_or(store::PROTOCOL),
+            scrub_pause: SCRUB_PAUSE,
             observer: Some(Arc::new(Watchman { cluster: self.clone(), member })),
             ..MemberConfig::new(member.into(), 1, peers.collect())
         }

@@ -16,7 +16,8 @@ pub struct Story {
     members: u8,
     calm_ms: u64,
     end_ms: u64,
-    knobs: String,
+    /// The plan's knobs, as text.
+    pub knobs: String,
     faults: String,
 }
 
@@ -47,15 +48,30 @@ impl Story {
 
     /// Tells it with the small randomness of `seed`, and demands that every checker is content.
     pub fn run(&self, seed: u64, script: impl FnOnce(&Cluster) + Send + 'static) -> Report {
+        let report = runner::run_scripted(&self.plan(seed), Options::default(), script);
+        assert!(report.passed(), "{report}\nprobes {:#?}", report.probes);
+        report
+    }
+
+    /// Tells it with a bug; what failed, if anything did.
+    #[cfg(orlop_mutations)]
+    pub fn planted(
+        &self,
+        seed: u64,
+        bug: kernel::Bug,
+        script: impl FnOnce(&Cluster) + Send + 'static,
+    ) -> Option<io_sim::checkers::Failure> {
+        let options = Options { planted: kernel::Planted::bug(bug), ..Options::default() };
+        runner::run_scripted(&self.plan(seed), options, script).failure
+    }
+
+    fn plan(&self, seed: u64) -> Plan {
         let Story { members, calm_ms, end_ms, knobs, faults } = self;
         let text = format!(
             "plan seed={seed} members={members} clients=3 calm={calm_ms}ms end={end_ms}ms\nknobs {knobs}\n{faults}\n{}",
             traffic(end_ms - 3_000)
         );
-        let plan = Plan::parse(&text).unwrap_or_else(|error| panic!("the story is no plan: {error}\n{text}"));
-        let report = runner::run_scripted(&plan, Options::default(), script);
-        assert!(report.passed(), "{report}\nprobes {:#?}", report.probes);
-        report
+        Plan::parse(&text).unwrap_or_else(|error| panic!("the story is no plan: {error}\n{text}"))
     }
 }
 
@@ -167,4 +183,14 @@ pub fn rot(cluster: &Cluster, member: u8, chosen: impl FnOnce(&[Found]) -> Vec<F
 pub fn middle_entry(records: &[Found]) -> Vec<Found> {
     let entries: Vec<Found> = records.iter().filter(|record| record.kind == 2).copied().collect();
     entries.get(entries.len() / 2).copied().into_iter().collect()
+}
+
+/// The newest term and vote that an entry behind it bears witness to, and everything behind that entry.
+pub fn last_vote(records: &[Found]) -> Vec<Found> {
+    let witness = (1..records.len())
+        .rev()
+        .find(|place| records[*place].kind == 2 && records[..*place].iter().any(Found::holds_a_vote));
+    let Some(witness) = witness else { return Vec::new() };
+    let vote = records[..witness].iter().rfind(|record| record.holds_a_vote());
+    vote.into_iter().chain(&records[witness + 1..]).copied().collect()
 }

@@ -101,39 +101,6 @@ fn case_08_a_member_alone_refuses_to_start() {
     assert!(reached(&report, "wal: damage refused"), "{:?}", report.probes);
 }
 
-/// The newest term and vote that an entry behind it bears witness to, and everything behind that entry.
-fn last_vote(records: &[Found]) -> Vec<Found> {
-    let witness = (1..records.len())
-        .rev()
-        .find(|place| records[*place].kind == 2 && records[..*place].iter().any(Found::holds_a_vote));
-    let Some(witness) = witness else { return Vec::new() };
-    let vote = records[..witness].iter().rfind(|record| record.holds_a_vote());
-    vote.into_iter().chain(&records[witness + 1..]).copied().collect()
-}
-
-#[test]
-fn case_09_a_member_that_lost_its_vote_does_not_start_and_returns_empty() {
-    for seed in SEEDS {
-        let report = Story::of(3).run(seed, |cluster| {
-            at(cluster, 6_050, |cluster| {
-                let member = follower(cluster);
-                cluster.may_end(member);
-                rot(cluster, member, last_vote);
-                cluster.start(member);
-                at(cluster, 7_000, move |cluster| {
-                    let ends = cluster.ends(member);
-                    let told = ends.len() == 1 && ends[0].contains("may have voted without knowing it");
-                    demand(cluster, told, format!("{ends:?}"));
-                    // What the operator does about it.
-                    cluster.world().wipe(cluster.node(member));
-                    cluster.start(member);
-                });
-            });
-        });
-        assert!(report.operations.ok > 280, "a majority was whole all the time: {report}");
-    }
-}
-
 /// One sync of the log fails on whoever `strikes` picks.
 fn a_failed_sync(seed: u64, strikes: fn(&Cluster) -> u8) {
     Story::of(3).run(seed, move |cluster| {

@@ -232,6 +232,8 @@ fn member_config(
     config.max_txn_ops = positive(settings, "max-txn-ops")? as usize;
     config.max_request_bytes = positive(settings, "max-request-bytes")? as usize;
     config.catch_up_entries = positive(settings, "snapshot-catchup-entries")?;
+    config.scrub_bytes = whole(settings, "scrub-bytes-per-second")?;
+    config.scrub_pause = duration(settings, "scrub-interval");
     let old_name = "experimental-watch-progress-notify-interval";
     let progress = if settings.is_given(old_name) { old_name } else { "watch-progress-notify-interval" };
     config.progress_interval = duration(settings, progress);
@@ -265,6 +267,11 @@ fn positive(settings: &Settings, flag: &str) -> Result<u64, Refusal> {
     let value = settings.text(flag);
     let number = value.parse::<u64>().ok().filter(|number| *number > 0);
     number.ok_or_else(|| Refusal::start(format!("--{flag} must be >0 (set to {value})")))
+}
+
+fn whole(settings: &Settings, flag: &str) -> Result<u64, Refusal> {
+    let value = settings.text(flag);
+    value.parse().map_err(|_| Refusal::start(format!("--{flag} must be >=0 (set to {value})")))
 }
 
 fn duration(settings: &Settings, flag: &str) -> Duration {

@@ -72,6 +72,8 @@ flags! {
         "grpc-keepalive-timeout" Duration "20s",
         "watch-progress-notify-interval" Duration "10m",
         "experimental-watch-progress-notify-interval" Duration "10m",
+        "scrub-bytes-per-second" Int "4194304",
+        "scrub-interval" Duration "1h",
         "log-level" Text "info",
         "log-format" Text "json",
         "log-outputs" Text "default",

@@ -40,6 +40,16 @@ fn defaults_make_one_member() {
 }
 
 #[test]
+fn scrubbing_has_a_rate_and_a_pause() {
+    let member = |line: &str| configure(line, &[]).unwrap().member;
+    let usual = member("");
+    assert_eq!((usual.scrub_bytes, usual.scrub_pause), (4 << 20, Duration::from_secs(3_600)));
+    let set = member("--scrub-bytes-per-second 0 --scrub-interval 10m");
+    assert_eq!((set.scrub_bytes, set.scrub_pause), (0, Duration::from_secs(600)));
+    refused("--scrub-bytes-per-second -1", 1, &["--scrub-bytes-per-second", ">=0", "-1"]);
+}
+
+#[test]
 fn three_static_members_agree_on_ids() {
     let line = |n: usize| {
         format!(

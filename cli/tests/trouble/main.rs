@@ -9,6 +9,7 @@ mod common;
 mod damage;
 mod disk;
 mod ending;
+mod formats;
 mod process;
 mod refusals;
 mod strangers;

@@ -80,6 +80,10 @@ pub trait File: Send + Sync {
     /// Makes every byte written before this call, and the length, survive a power loss.
     fn sync(&self) -> io::Result<()>;
 
+    /// Lets go of what the page cache holds of `len` bytes from `offset` on, as far as it is on the medium, so that the next read
+    /// of it looks at the medium. A request that may be passed over, and never an error.
+    fn forget_cached(&self, _offset: u64, _len: u64) {}
+
     /// The whole file as memory, for a file that is sealed: nobody may write to it or cut it while the map lives.
     fn map(&self) -> io::Result<Box<dyn AsRef<[u8]> + Send + Sync>>;
 }

@@ -83,6 +83,7 @@ errors! {
     timeout_connection_lost = Unavailable, "etcdserver: request timed out, possibly due to connection lost", "No outcome in time, while cut off from the quorum.";
     unhealthy = Unavailable, "etcdserver: unhealthy cluster", "Too few members are connected.";
     corrupt = DataLoss, "etcdserver: corrupt cluster", "The replicas differ.";
+    state_damaged = Unavailable, "etcdserver: the state of this member is damaged and is being fetched: ask another member", "This member cannot read what it stores; others can.";
     watch_canceled = Canceled, "etcdserver: watch canceled", "The watching side has gone.";
     not_primary_lessor = Unknown, "not a primary lessor", "A renewal reached a member that no longer leads.";
 }

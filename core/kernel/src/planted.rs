@@ -88,6 +88,18 @@ pub enum Bug {
     NewLeaderHurriesLeases,
     /// A leader renews a lease without asking a quorum whether it still leads.
     RenewUnconfirmed,
+    /// What is read from the state's file is served though it is not what was written.
+    ServeDamaged,
+    /// What the scrub finds counts as nothing.
+    ScrubIgnored,
+    /// A member whose log lost its votes takes part in elections as if it had given none.
+    LostVoteVotes,
+    /// A part of a snapshot is taken though its checksum is wrong.
+    SnapshotUnchecked,
+    /// Over a restart a member forgets that it lost what it had acknowledged.
+    QuarantineForgotten,
+    /// A state that was fetched takes over without what was applied here since.
+    RepairGoesBack,
     /// The engine frees a unit that it took from a machine before the machine has let go of it.
     FreeBeforeRelease,
     /// The engine frees a unit with the policy `hold` whose machine is cut off.

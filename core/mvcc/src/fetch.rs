@@ -1,7 +1,7 @@
 //! Rows that a reader wants: named under the state lock, fetched without it.
 
 use crate::Error;
-use crate::file::{ROWS, StateFile, checked};
+use crate::file::{ROWS, StateFile};
 use crate::revision::Revision;
 use crate::row::Row;
 use crate::state::{Shared, State};
@@ -60,7 +60,8 @@ impl Wanted {
                     let stored = table.as_ref().expect("a stored row came with a view").get(&key)?;
                     let missing =
                         || Error::Damaged(format!("the row at revision {}.{} is missing", at.main, at.sub));
-                    checked(&key, stored.ok_or_else(missing)?.value())?.1.key_value()
+                    let file = &self.view.as_ref().expect("a stored row came with a view").1;
+                    file.checked(&key, stored.ok_or_else(missing)?.value())?.1.key_value()
                 }
             });
         }

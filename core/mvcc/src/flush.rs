@@ -12,7 +12,7 @@ use crate::overlay::{self, Part};
 use crate::revision::Revision;
 use crate::state::{Shared, State};
 use crate::suspect;
-use kernel::{Bug, Open};
+use kernel::Bug;
 use redb::{Durability, WriteTransaction};
 use std::collections::BTreeMap;
 use std::io;
@@ -56,13 +56,15 @@ pub(crate) fn take(shared: &Arc<Shared>, always: bool) -> Option<Flush> {
         state.meta.removed = state.meta.compacted;
     }
     state.flushing = true;
+    // Whatever is applied behind the snapshot is in the log, and so is the word that the snapshot was installed.
+    let installed = state.installed_at == Some(state.meta.applied);
     Some(Flush {
         shared: shared.clone(),
         file: state.file.clone(),
         parts: state.overlay.seal(),
         leases: state.leases.unsaved().clone(),
         doomed,
-        meta: state.meta.clone(),
+        meta: Meta { installed, ..state.meta.clone() },
         epoch: state.epoch,
         saved: false,
     })
@@ -99,10 +101,14 @@ impl Flush {
                 self.reopen()?;
                 return Err(Error::Full(io::ErrorKind::StorageFull.into()));
             }
-            Err(error) => {
-                suspect::mark(&*shared.disk, &shared.path);
-                return Err(error);
-            }
+            // What cannot be read is replaced, and not copied.
+            Err(error) => match self.file.damage() {
+                Some(what) => return Err(Error::Damaged(what)),
+                None => {
+                    suspect::mark(&*shared.disk, &shared.path);
+                    return Err(error);
+                }
+            },
         };
         self.saved = true;
         let bytes = self.parts.iter().map(|part| overlay::cost(part)).sum();
@@ -158,7 +164,7 @@ impl Flush {
         self.shared.options.probe.sometimes("mvcc: the state file was full");
         self.file.fence();
         let (path, cache) = (&self.shared.path, self.shared.options.cache_bytes);
-        self.file = Arc::new(StateFile::open(&*self.shared.disk, path, Open::Existing, cache)?);
+        self.file = Arc::new(self.file.reopen(&*self.shared.disk, path, cache)?);
         let mut state = self.shared.write();
         assert_eq!(state.epoch, self.epoch, "a state is not replaced while a flush runs");
         state.file = self.file.clone();

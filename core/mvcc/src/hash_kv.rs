@@ -34,14 +34,14 @@ pub(crate) struct Pinned {
     view: ReadTransaction,
     parts: Vec<Arc<Part>>,
     first_in_memory: Option<Revision>,
-    _file: Arc<StateFile>,
+    file: Arc<StateFile>,
 }
 
 impl State {
     /// Pins every row. [`Shared::prepare_to_hold`] comes before.
     pub fn pin(&self) -> Result<Pinned, Error> {
         let (view, parts) = (self.file.read()?, self.overlay.hold(Revision::default()));
-        Ok(Pinned { view, parts, first_in_memory: self.overlay.first(), _file: self.file.clone() })
+        Ok(Pinned { view, parts, first_in_memory: self.overlay.first(), file: self.file.clone() })
     }
 }
 
@@ -53,7 +53,7 @@ impl Pinned {
         mut each: impl FnMut(Revision, &Row) -> Result<bool, Error>,
     ) -> Result<(), Error> {
         let mut more = true;
-        scan_rows(&self.view, from, |at, row| {
+        scan_rows(&self.file, &self.view, from, |at, row| {
             if self.first_in_memory.is_some_and(|first| at >= first) {
                 return Ok(false);
             }

@@ -73,8 +73,8 @@ fn gather(
         (state.overlay.hold(from), view)
     };
     let mut all = true;
-    if let Some((_file, view, first)) = view {
-        scan_rows(&view, from, |at, row| {
+    if let Some((file, view, first)) = view {
+        scan_rows(&file, &view, from, |at, row| {
             // What the overlay had when it was looked at is taken from there.
             if first.is_some_and(|first| at >= first) {
                 return Ok(false);

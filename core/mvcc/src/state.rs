@@ -59,6 +59,8 @@ pub(crate) struct State {
     pub epoch: u64,
     /// Whether an entry was applied since the state was opened.
     pub touched: bool,
+    /// The index at which a snapshot brought this state, if one did: the log need not reach up to it.
+    pub installed_at: Option<u64>,
     /// The bug planted in this run.
     pub planted: Planted,
 }
@@ -83,13 +85,15 @@ impl State {
     /// Reads what `file` holds.
     pub fn load(file: StateFile) -> Result<Self, Error> {
         let txn = file.read()?;
-        let meta = file::load_meta(&txn)?;
+        let mut meta = file::load_meta(&txn)?;
+        let (applied, installed) = (meta.applied, std::mem::take(&mut meta.installed));
         let mut leases = Leases::default();
         for (id, ttl) in file::load_leases(&txn)? {
             leases.restore(id, ttl);
         }
+        let file = Arc::new(file);
         let mut state = State {
-            file: Arc::new(file),
+            file: file.clone(),
             index: Index::default(),
             overlay: Overlay::default(),
             leases,
@@ -101,9 +105,10 @@ impl State {
             flushing: false,
             epoch: 0,
             touched: false,
+            installed_at: installed.then_some(applied),
             planted: Planted::none(),
         };
-        file::scan_rows(&txn, Revision::default(), |at, row| {
+        file::scan_rows(&file, &txn, Revision::default(), |at, row| {
             state.restore_row(at, &row);
             Ok(true)
         })?;
@@ -208,6 +213,11 @@ impl Shared {
         }
     }
 
+    /// The state, of which nobody else has a handle.
+    pub fn into_state(self) -> State {
+        self.state.into_inner().expect("no holder panics")
+    }
+
     /// The right to change what the state means. Taken before the state lock.
     pub fn writer(&self) -> MutexGuard<'_, ()> {
         self.writer.lock().expect("no holder panics")
@@ -218,12 +228,12 @@ impl Shared {
         self.flush.lock().expect("no holder panics")
     }
 
-    /// Does `work`, which reads the file; again if the file was opened anew meanwhile, which takes its views away.
+    /// Does `work`, which reads the file; again if another took its place meanwhile, which takes its views away.
     pub fn steadily<T>(&self, work: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
         loop {
             let file = self.read().file.clone();
             match work() {
-                Err(Error::Io(_)) if self.was_reopened(&file) => {
+                Err(Error::Io(_) | Error::Damaged(_)) if self.was_reopened(&file) => {
                     self.options.probe.sometimes("mvcc: a read began again on the file opened anew");
                 }
                 outcome => return outcome,
@@ -254,18 +264,35 @@ impl Shared {
 
     /// What was found damaged first.
     pub fn damage(&self) -> Option<String> {
-        self.damage.lock().expect("no holder panics").clone()
+        let told = self.damage.lock().expect("no holder panics").clone();
+        told.or_else(|| self.read().file.damage())
     }
 
-    /// Remembers damage; gives what a client is told of `error`.
+    /// This state is not what it should be.
+    pub fn condemn(&self, why: String) {
+        self.damage.lock().expect("no holder panics").get_or_insert(why);
+    }
+
+    /// Another state has taken the place of the one that was damaged. Under the state lock, so that nobody who met the old
+    /// damage reports it as that of the new state.
+    pub fn absolve(&self) {
+        *self.damage.lock().expect("no holder panics") = None;
+    }
+
+    /// Remembers damage; gives what a client is told of `error`. Not under the state lock.
     pub fn report(&self, error: &Error) -> KvError {
-        match error {
-            Error::Damaged(what) => {
+        let damage = match error {
+            Error::Damaged(what) => Some(what.clone()),
+            // redb refuses everything after its first failure, and no longer says why.
+            _ => self.damage(),
+        };
+        match damage {
+            Some(what) => {
                 self.options.probe.sometimes("mvcc: a read met damage");
-                self.damage.lock().expect("no holder panics").get_or_insert_with(|| what.clone());
-                KvError::corrupt()
+                self.condemn(what);
+                KvError::state_damaged()
             }
-            other => KvError::new(kernel::Code::Unavailable, format!("etcdserver: {other}")),
+            None => KvError::new(kernel::Code::Unavailable, format!("etcdserver: {error}")),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! marked as blocking waits for the disk longer than a read takes.
 
 use crate::command::{Applied, Command};
-use crate::file::StateFile;
+use crate::file::{StateFile, aside, dir_of};
 use crate::flush::{self, Flush};
 use crate::hash_kv::{HashKv, hash_kv};
 use crate::history::{self, HistoryError};
@@ -16,6 +16,7 @@ use kernel::txn::{TxnRequest, TxnResponse};
 use kernel::types::{KeyValue, RangeRequest, RangeResponse};
 use kernel::watch::Event;
 use kernel::{Disk, KvError};
+use std::io;
 use std::sync::Arc;
 
 /// A lease, as the state knows it.
@@ -55,9 +56,29 @@ impl Store {
         if suspect::clear_up(&*disk, path)? {
             options.probe.sometimes("mvcc: a state file in doubt was copied");
         }
-        let file = StateFile::open_or_create(&*disk, path, options.cache_bytes);
-        let state = State::load(file.inspect_err(|_| suspect::mark(&*disk, path))?)?.with(options.planted);
+        let file = StateFile::open_or_create(&*disk, path, options.cache_bytes, options.planted);
+        let file = file.inspect_err(|error| {
+            if !matches!(error, Error::Damaged(_)) {
+                suspect::mark(&*disk, path);
+            }
+        })?;
+        let state = State::load(file)?.with(options.planted);
         Ok(Store { shared: Arc::new(Shared::new(disk, path.to_string(), options, state)) })
+    }
+
+    /// Puts a damaged state out of the way, so that the next [`Store::open`] makes an empty one. It is kept beside it until
+    /// [`Store::forget_aside`].
+    pub fn set_aside(disk: &dyn Disk, path: &str) -> Result<(), Error> {
+        disk.rename(path, &aside(path))?;
+        Ok(disk.sync_dir(dir_of(path))?)
+    }
+
+    /// Removes what was set aside, if anything was; whether there was something.
+    pub fn forget_aside(disk: &dyn Disk, path: &str) -> Result<bool, Error> {
+        match disk.remove(&aside(path)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            outcome => Ok(outcome.map(|()| true)?),
+        }
     }
 
     /// Applies the log's entry at `index`. One that the state already holds (`index <= applied()`) is skipped, with
@@ -85,6 +106,12 @@ impl Store {
     /// The applied index that survives a crash: the log is needed from the entry behind it.
     pub fn checkpointed(&self) -> u64 {
         self.shared.read().checkpointed
+    }
+
+    /// Whether the state is as a snapshot brought it: then the log of this replica need not reach up to it.
+    pub fn is_installed(&self) -> bool {
+        let state = self.shared.read();
+        state.installed_at == Some(state.meta.applied)
     }
 
     /// The membership that was noted last.
@@ -170,7 +197,7 @@ impl Store {
         Ok(self.leases().into_iter().fold(rows, fold))
     }
 
-    /// What is found damaged: once there is something, this replica must stop and fetch its state from a peer.
+    /// What is found damaged: once there is something, this replica needs the state of another ([`crate::Loaded`]).
     pub fn damage(&self) -> Option<String> {
         self.shared.damage()
     }

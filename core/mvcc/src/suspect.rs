@@ -44,8 +44,12 @@ fn copy(disk: &dyn Disk, from: &dyn File, path: &str) -> Result<(), Error> {
     let to = disk.open(&building(path), Open::New)?;
     let (len, mut part, mut at) = (from.len()?, vec![0; COPY_BYTES], 0);
     while at < len {
-        let read = from.read_at(at, &mut part)?;
-        assert!(read > 0, "the file is as long as it says");
+        let read = from.read_at(at, &mut part);
+        let read =
+            read.map_err(|error| Error::Damaged(format!("bytes from {at} on cannot be read: {error}")))?;
+        if read == 0 {
+            return Err(Error::Damaged(format!("it ends at {at}, though its length is {len}")));
+        }
         to.write_at(at, &part[..read])?;
         at += read as u64;
     }

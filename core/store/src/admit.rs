@@ -30,6 +30,10 @@ impl Node {
             let _ = reply.send(Err(KvError::too_many_requests()));
             return;
         }
+        if self.run.halted.is_some() {
+            let _ = reply.send(Err(KvError::state_damaged()));
+            return;
+        }
         let until = now + self.config.request_timeout();
         self.run.pending.insert(request, Pending { until, term: 0, reply });
         self.run.waiting.push_back((request, payload));
@@ -98,6 +102,10 @@ impl Node {
     pub(crate) fn take_read(&mut self, reply: oneshot::Sender<Result<(), KvError>>, now: Duration) {
         if self.io.planted.is(Bug::ReadFromDeposed) && self.consensus.role() == Role::Leader {
             let _ = reply.send(Ok(()));
+            return;
+        }
+        if self.run.halted.is_some() {
+            let _ = reply.send(Err(KvError::state_damaged()));
             return;
         }
         let until = now + self.config.request_timeout();

@@ -19,6 +19,21 @@ pub struct Applier {
     membership: Membership,
 }
 
+/// Why an entry was not applied.
+#[derive(Debug)]
+pub enum Refusal {
+    /// This member cannot follow the log and must stop.
+    Diverged(String),
+    /// What the entry needs of the state is damaged. Nothing has changed.
+    Damaged,
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Refusal {
+        Refusal::Diverged(why)
+    }
+}
+
 /// What came of an entry.
 pub struct Outcome {
     /// The command, for whoever follows the leases.
@@ -50,30 +65,71 @@ impl Applier {
         Applier { member_id, observer, last_term: term, membership }
     }
 
-    /// Applies `entry`. An error means that this member cannot follow the log and must stop.
+    /// For the state of `store`, of which nobody is told: to bring forward a state that was fetched.
+    pub fn of(store: &Store) -> Result<Self, String> {
+        let stored = store.conf_state().ok_or("it does not say who the members are")?;
+        Ok(Applier::new(0, None, store.applied_term(), Membership::from_bytes(stored)?))
+    }
+
+    /// Applies `entry`.
     pub fn apply(
         &mut self,
         store: &Store,
         consensus: &mut Consensus,
         entry: Entry,
-    ) -> Result<Outcome, String> {
-        assert!(entry.index > 0 && entry.term >= self.last_term, "entries come in order");
-        self.last_term = entry.term;
+    ) -> Result<Outcome, Refusal> {
         if entry.is_conf_change() {
-            return self.change_conf(store, consensus, entry);
+            assert!(entry.index > 0 && entry.term >= self.last_term, "entries come in order");
+            self.last_term = entry.term;
+            return Ok(self.change_conf(store, consensus, entry)?);
         }
+        self.apply_plain(store, entry)
+    }
+
+    /// Passes over `entry`, which the state holds already; consensus still has to hear of a change of the members.
+    pub fn skip(&mut self, consensus: &mut Consensus, entry: Entry) -> Result<(), String> {
+        if entry.is_conf_change() {
+            let change = ConfChange::decode(entry.data.clone())
+                .map_err(|error| format!("unreadable change: {error}"))?;
+            consensus.apply_conf_change(&change).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Applies `entry` to a state that was fetched; this member has applied it before.
+    pub fn repeat(&mut self, store: &Store, entry: Entry) -> Result<(), String> {
+        if entry.is_conf_change() {
+            return Err(format!("entry {} changes the members", entry.index));
+        }
+        let index = entry.index;
+        match self.apply_plain(store, entry) {
+            Ok(_) => Ok(()),
+            Err(Refusal::Diverged(why)) => Err(why),
+            Err(Refusal::Damaged) => Err(format!("entry {index} cannot be applied to it")),
+        }
+    }
+
+    fn apply_plain(&mut self, store: &Store, entry: Entry) -> Result<Outcome, Refusal> {
+        assert!(entry.index > 0 && entry.term >= self.last_term, "entries come in order");
         if entry.data.is_empty() {
+            self.last_term = entry.term;
             store.note_applied(entry.index, entry.term, None);
             self.observe_applied(store, &entry, Bytes::new());
             return Ok(Outcome::nothing(store.revision()));
         }
         let proposal = Proposal::decode(entry.data.clone())?;
         if let Some(published) = proposal.publish {
+            self.last_term = entry.term;
             self.membership.publish(published);
             return Ok(self.note_membership(store, &entry));
         }
         let command = proposal.to_command()?;
-        let applied = store.apply(entry.index, entry.term, &command).map_err(|error| error.to_string())?;
+        let applied = match store.apply(entry.index, entry.term, &command) {
+            Ok(applied) => applied,
+            Err(error) if store.is_damage(&error) => return Err(Refusal::Damaged),
+            Err(error) => return Err(Refusal::Diverged(error.to_string())),
+        };
+        self.last_term = entry.term;
         self.observe_applied(store, &entry, proposal.command);
         let own_request = (proposal.member == self.member_id).then_some(proposal.request);
         Ok(Outcome {

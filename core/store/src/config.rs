@@ -1,5 +1,6 @@
 //! What a member is told at start. Every limit of the store is here or a named constant beside its use.
 
+use crate::frame::PROTOCOL;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +57,14 @@ pub struct MemberConfig {
     pub progress_interval: Duration,
     /// Responses that one watch stream buffers before its watchers lag and are caught up from history.
     pub watch_buffer: usize,
+    /// The newest version of the peers' protocol to speak. Less than the newest there is makes this member one of an older
+    /// release, for those beside it.
+    pub protocol: u32,
+    /// Bytes of cold data (the state's file, sealed segments of the log) that are read in a second to see whether they are still
+    /// what was written; 0 for never.
+    pub scrub_bytes: u64,
+    /// Time from the end of one pass over the cold data to the beginning of the next.
+    pub scrub_pause: Duration,
     /// Who is told of what happens inside; used by checkers.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -81,6 +90,9 @@ impl MemberConfig {
             max_txn_ops: 128,
             progress_interval: Duration::from_secs(600),
             watch_buffer: 128,
+            protocol: PROTOCOL,
+            scrub_bytes: 4 << 20,
+            scrub_pause: Duration::from_secs(3_600),
             observer: None,
         }
     }

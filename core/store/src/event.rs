@@ -6,7 +6,7 @@ use bytes::Bytes;
 use consensus::Message;
 use futures_channel::oneshot;
 use kernel::KvError;
-use mvcc::{Response, Staged};
+use mvcc::{Loaded, Response, Staged};
 use std::time::Duration;
 use wal::Record;
 
@@ -17,8 +17,8 @@ pub type Reply = oneshot::Sender<Result<Response, KvError>>;
 pub enum Event {
     /// A peer sent something.
     Peer { from: u64, body: Body },
-    /// A peer connected.
-    PeerUp { id: u64, incarnation: u64, last_index: u64 },
+    /// A peer connected, with which this version of the protocol is spoken.
+    PeerUp { id: u64, incarnation: u64, last_index: u64, version: u32 },
     /// The way to a peer is gone, and what was queued for it with it.
     PeerLost(u64),
     /// The connection from a peer has ended, and no newer one has come.
@@ -41,6 +41,14 @@ pub enum Event {
     SnapshotSent { to: u64, ok: bool },
     /// A snapshot has arrived whole.
     SnapshotArrived(Arrived),
+    /// A state was sent to a member that had asked for it, or was not.
+    StateLent(u64),
+    /// A state that this member had asked for has arrived whole.
+    StateArrived(Fetched),
+    /// The scrub has found a sealed segment of the log damaged.
+    LogDamaged(wal::Damage),
+    /// An operator takes an alarm back that cannot end by itself; whether there was one.
+    Disarm(oneshot::Sender<bool>),
     /// Leadership shall go to another member.
     MoveLeader { to: u64, reply: oneshot::Sender<Result<(), KvError>> },
     /// The member shall end.
@@ -53,6 +61,16 @@ pub enum Waiter {
     Read { until: Duration, reply: oneshot::Sender<Result<(), KvError>> },
     /// A lease call at the leader.
     Lease { until: Duration, call: LeaseCall },
+}
+
+impl Waiter {
+    /// Ends the wait.
+    pub fn fail(self, error: KvError) {
+        match self {
+            Waiter::Read { reply, .. } => drop(reply.send(Err(error))),
+            Waiter::Lease { call, .. } => call.fail(error),
+        }
+    }
 }
 
 /// Somebody who waits for the outcome of a proposal.
@@ -86,6 +104,14 @@ pub struct Arrived {
     /// The new state.
     pub staged: Staged,
     /// Dropped when the loop has decided about it, which lets the next snapshot come.
+    pub(crate) _decided: oneshot::Sender<()>,
+}
+
+/// A state that was asked for; it was received and read back whole, and stands beside the damaged one.
+pub struct Fetched {
+    /// The state.
+    pub loaded: Loaded,
+    /// Dropped when the loop has decided about it.
     pub(crate) _decided: oneshot::Sender<()>,
 }
 

@@ -4,14 +4,18 @@ use bytes::Bytes;
 use consensus::Message;
 use prost::Message as _;
 
-/// The version of this protocol; a member refuses a peer that speaks another.
-pub const PROTOCOL: u32 = 1;
+/// The newest version of this protocol that this program speaks. Version 2 brought [`Body::StateAsk`], [`Body::StateEnd`] and
+/// [`Body::Standing`].
+pub const PROTOCOL: u32 = 2;
+/// The oldest version that it still speaks. Two members speak the newest that both know, and refuse each other only if one knows
+/// none that the other speaks.
+pub const OLDEST_PROTOCOL: u32 = 1;
 
 /// One frame.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Frame {
     /// What it says.
-    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     pub body: Option<Body>,
 }
 
@@ -48,12 +52,21 @@ pub enum Body {
     /// The leader remembers more of the addressee's log than the addressee has.
     #[prost(message, tag = "10")]
     Reminder(Reminder),
+    /// A member whose state is damaged asks for that of the addressee.
+    #[prost(message, tag = "11")]
+    StateAsk(StateAsk),
+    /// All parts of a state that was asked for were sent.
+    #[prost(message, tag = "12")]
+    StateEnd(StateEnd),
+    /// How the sender stands, once a second.
+    #[prost(message, tag = "13")]
+    Standing(Standing),
 }
 
 /// Who connects.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Hello {
-    /// Version of the protocol.
+    /// The oldest version of the protocol that the sender speaks. Version 1 refuses a peer in whose hello this is not 1.
     #[prost(uint32, tag = "1")]
     pub protocol: u32,
     /// The sender's cluster.
@@ -77,6 +90,50 @@ pub struct Hello {
     /// The sender's name, for messages to people.
     #[prost(string, tag = "8")]
     pub name: String,
+    /// The newest version of the protocol that the sender speaks; 0, from version 1, which has no such field, means 1.
+    #[prost(uint32, tag = "9")]
+    pub newest: u32,
+}
+
+impl Hello {
+    /// The version that a member which speaks up to `mine` and the sender have in common; none if there is none.
+    pub fn common(&self, mine: u32) -> Option<u32> {
+        let common = self.newest.max(1).min(mine);
+        (common >= self.protocol.max(OLDEST_PROTOCOL)).then_some(common)
+    }
+}
+
+/// Send me your state.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct StateAsk {
+    /// One of an older index is of no use.
+    #[prost(uint64, tag = "1")]
+    pub at_least: u64,
+}
+
+/// What was sent before is a whole state.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct StateEnd {
+    /// The index of its last entry.
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+}
+
+/// How a member stands.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Standing {
+    /// An index that it has applied; 0 for none.
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    /// Its state hash after that index.
+    #[prost(fixed64, tag = "2")]
+    pub state_hash: u64,
+    /// What it stores is damaged, or not what the others have.
+    #[prost(bool, tag = "3")]
+    pub corrupt: bool,
+    /// It refuses writes for want of space.
+    #[prost(bool, tag = "4")]
+    pub no_space: bool,
 }
 
 /// Renews a lease, or asks for its remaining time.
@@ -146,6 +203,15 @@ pub struct SnapshotVerdict {
 }
 
 impl Body {
+    /// The version of the protocol that brought this kind. A peer that speaks less must not be sent one: it would break the
+    /// connection.
+    pub fn since(&self) -> u32 {
+        match self {
+            Body::StateAsk(_) | Body::StateEnd(_) | Body::Standing(_) => 2,
+            _ => 1,
+        }
+    }
+
     /// The frame that carries it.
     pub fn into_frame(self) -> Bytes {
         Frame { body: Some(self) }.encode_to_vec().into()
@@ -156,5 +222,54 @@ impl Body {
         let frame =
             Frame::decode(frame).map_err(|error| format!("a peer's frame cannot be read: {error}"))?;
         frame.body.ok_or_else(|| "a peer sent a frame of a kind that this version does not know".to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hello(protocol: u32, newest: u32) -> Hello {
+        Hello { protocol, newest, ..Hello::default() }
+    }
+
+    #[test]
+    fn two_members_speak_the_newest_that_both_know() {
+        assert_eq!(hello(1, 0).common(1), Some(1), "version 1 says nothing of a newest");
+        assert_eq!(hello(1, 0).common(2), Some(1));
+        assert_eq!(hello(1, 2).common(1), Some(1));
+        assert_eq!(hello(1, 2).common(2), Some(2));
+        assert_eq!(hello(1, 9).common(2), Some(2));
+        assert_eq!(hello(3, 9).common(2), None, "it has forgotten what this one speaks");
+    }
+
+    #[test]
+    fn a_hello_of_version_1_reads_as_it_was_written() {
+        // Written by version 1: fields 1 to 8.
+        #[derive(Clone, PartialEq, prost::Message)]
+        struct Old {
+            #[prost(uint32, tag = "1")]
+            protocol: u32,
+            #[prost(fixed64, tag = "2")]
+            cluster_id: u64,
+            #[prost(string, tag = "8")]
+            name: String,
+        }
+        let old = Old { protocol: 1, cluster_id: 7, name: "a".to_string() };
+        let read = Hello::decode(old.encode_to_vec().as_slice()).unwrap();
+        assert_eq!((read.cluster_id, read.name.as_str(), read.common(PROTOCOL)), (7, "a", Some(1)));
+        let new = Hello {
+            protocol: OLDEST_PROTOCOL,
+            newest: PROTOCOL,
+            cluster_id: 7,
+            name: "b".into(),
+            ..Hello::default()
+        };
+        let read = Old::decode(new.encode_to_vec().as_slice()).unwrap();
+        assert_eq!(
+            read,
+            Old { protocol: 1, cluster_id: 7, name: "b".to_string() },
+            "version 1 takes it for its like"
+        );
     }
 }

@@ -5,9 +5,10 @@ use crate::apply::Applier;
 use crate::config::{MemberConfig, Observation, Peer};
 use crate::error::{FatalError, StartError};
 use crate::event::Event;
-use crate::frame::{Hello, PROTOCOL};
+use crate::frame::{Hello, OLDEST_PROTOCOL, PROTOCOL};
 use crate::identity::Identity;
 use crate::lease::Leases;
+use crate::marks::Marks;
 use crate::membership::Membership;
 use crate::meter::Meter;
 use crate::node::{Node, Run};
@@ -15,6 +16,7 @@ use crate::peers::{Door, Links};
 use crate::persist::Persist;
 use crate::reads::Reads;
 use crate::recovery::{self, Recovery};
+use crate::scrub;
 use crate::shared::{Shared, Status};
 use crate::snapshot;
 use crate::timed::timed;
@@ -26,6 +28,7 @@ use kernel::rng::Stream;
 use kernel::spawn::run_on;
 use kernel::{Io, KvError, Listener, WatchStream, Worker};
 use mvcc::watch::Hub;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -115,6 +118,14 @@ impl Member {
         outcome.await.unwrap_or_else(|_| Err(KvError::stopped()))
     }
 
+    /// Takes back the alarm CORRUPT where it cannot end by itself, because two members differ and no majority says who is right;
+    /// whether there was such an alarm. What is being repaired is not taken back.
+    pub async fn disarm(&self) -> bool {
+        let (reply, disarmed) = oneshot::channel();
+        self.0.events.push(Event::Disarm(reply));
+        disarmed.await.unwrap_or(false)
+    }
+
     pub(crate) fn events(&self) -> &Inbox<Event> {
         &self.0.events
     }
@@ -168,6 +179,12 @@ fn check_config(config: &MemberConfig) -> Result<(), StartError> {
             "two members of --initial-cluster have one id: their names and peer URLs must differ".to_string()
         );
     }
+    if config.protocol < OLDEST_PROTOCOL || config.protocol > PROTOCOL {
+        return bad(format!(
+            "peer protocol {}: this program speaks {OLDEST_PROTOCOL} to {PROTOCOL}",
+            config.protocol
+        ));
+    }
     if config.election_ticks < 2 || config.tick.is_zero() {
         return bad("--election-timeout must be at least twice --heartbeat-interval, and both more than 0"
             .to_string());
@@ -215,9 +232,11 @@ fn assemble(
     let amnesia = unproven.then(|| Amnesia::new(incarnation, others, newborn));
     let silent = quarantine.is_some() || amnesia.is_some();
     let consensus = consensus(&config, draws.next_u64(), restored, silent)?;
+    let receiving = Arc::new(AtomicBool::new(false));
     if let Some(listener) = listener {
-        let receiver =
-            snapshot::Receiver::new(format!("{}/state.redb", config.dir), io.spawn.worker("snapshot"));
+        let path = format!("{}/state.redb", config.dir);
+        let worker = io.spawn.worker("snapshot");
+        let receiver = snapshot::Receiver::new(path, worker, store.clone(), receiving.clone());
         Door::open(&io, &identity, &events, listener, receiver);
     }
     let hub = hub(&io, &config, store.revision(), draws.next_u64());
@@ -231,15 +250,13 @@ fn assemble(
         lease_ids: Mutex::new(Stream::new(io.seed, "lease ids", config.member_id)),
         _lock: lock,
     }));
+    let wal = Arc::new(Mutex::new(wal));
     let node = Node {
+        _cold: scrub::start(&io, &config, &store, &wal, &events, &shared.meter),
+        receiving,
+        marks: Marks::new(config.members.len()),
         links: Links::start(&io, &identity, &events),
-        persist: Persist::new(
-            &io,
-            log_worker,
-            Arc::new(Mutex::new(wal)),
-            events.clone(),
-            config.members.len() == 1,
-        ),
+        persist: Persist::new(&io, log_worker, wal, events.clone(), config.members.len() == 1),
         state_worker: io.spawn.worker("state"),
         reads: Reads::new(draws.next_u64(), READ_RETRY).with(io.planted),
         leases: Leases::new(io.planted),
@@ -282,7 +299,7 @@ fn identity(config: &MemberConfig, incarnation: u64, last_index: u64, meter: Arc
     let peers = others.map(|member| (member.id, member.peer_addr.clone())).collect();
     let name = config.this_member().map(|member| member.name.clone()).unwrap_or_default();
     let hello = Hello {
-        protocol: PROTOCOL,
+        protocol: OLDEST_PROTOCOL,
         cluster_id: config.cluster_id,
         from: config.member_id,
         to: 0,
@@ -290,6 +307,8 @@ fn identity(config: &MemberConfig, incarnation: u64, last_index: u64, meter: Arc
         last_index,
         snapshot: false,
         name,
+        // Version 1 knew of no other.
+        newest: if config.protocol > 1 { config.protocol.min(PROTOCOL) } else { 0 },
     };
     Identity { hello, peers: Arc::new(peers), meter }
 }

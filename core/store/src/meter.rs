@@ -94,6 +94,16 @@ pub struct Meter {
     pub slow_read_indexes: AtomicU64,
     /// Linearizable reads that were given up.
     pub failed_read_indexes: AtomicU64,
+    /// Times that the state was found damaged, or wrong.
+    pub state_damages: AtomicU64,
+    /// Times that another member's state took the place of a damaged one.
+    pub state_repairs: AtomicU64,
+    /// Sealed segments of the log that were found damaged.
+    pub log_damages: AtomicU64,
+    /// Bytes that the scrub has read.
+    pub scrubbed_bytes: AtomicU64,
+    /// Passes of the scrub over all cold data.
+    pub scrub_passes: AtomicU64,
     /// By the id of the other member; the set is fixed at start.
     traffic: BTreeMap<u64, Traffic>,
 }

@@ -8,18 +8,21 @@
 //! idle one.
 
 use crate::amnesia::Amnesia;
-use crate::apply::Applier;
+use crate::apply::{Applier, Refusal};
 use crate::config::{MemberConfig, Observation};
 use crate::error::FatalError;
 use crate::event::{Arrived, Event, Pending, Waiter};
-use crate::frame::{Body, LeaseAsk};
+use crate::frame::{Body, LeaseAsk, Standing};
 use crate::identity::Identity;
 use crate::lease::{LeaseCall, Leases};
+use crate::marks::Marks;
 use crate::peers::Links;
 use crate::persist::{Persist, snapshot_record};
 use crate::planted;
 use crate::quiet::Quiet;
 use crate::reads::Reads;
+use crate::repair::Repair;
+use crate::scrub::Cold;
 use crate::shared::{Shared, Status};
 use bytes::Bytes;
 use consensus::{Consensus, Message, Output, Role};
@@ -27,8 +30,9 @@ use futures_channel::oneshot;
 use kernel::inbox::{Inbox, Outlet, Woken};
 use kernel::{Bug, Io, KvError, Worker};
 use mvcc::watch::Hub;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// Events handled in one turn.
@@ -52,6 +56,11 @@ pub struct Node {
     /// What this member may have forgotten: silent until that is known and made up for.
     pub(crate) amnesia: Option<Amnesia>,
     pub(crate) applier: Applier,
+    pub(crate) marks: Marks,
+    /// Whether a snapshot or a state is coming in.
+    pub(crate) receiving: Arc<AtomicBool>,
+    /// Held for the scrub, which ends with the loop.
+    pub(crate) _cold: Arc<Cold>,
     pub(crate) leases: Leases,
     pub(crate) reads: Reads<Waiter>,
     pub(crate) run: Run,
@@ -89,6 +98,23 @@ pub struct Run {
     /// Snapshots under way: no entry behind them is forgotten.
     pub(crate) sending: BTreeMap<u64, u64>,
     pub(crate) arrived: Option<Arrived>,
+    /// The state is damaged, and that of another member is on its way.
+    pub(crate) repair: Option<Repair>,
+    /// Apply waits for the repair; the last entry that was handed out to be applied.
+    pub(crate) halted: Option<u64>,
+    /// The sealed segment of the log that is damaged.
+    pub(crate) log_damage: Option<wal::Damage>,
+    /// How this member and another differ, where nobody can tell who is wrong.
+    pub(crate) differs: String,
+    /// Members that have asked for this one's state, each with the index that it must have reached.
+    pub(crate) asked_for: BTreeMap<u64, u64>,
+    /// Members that it is sent to.
+    pub(crate) lending: BTreeSet<u64>,
+    /// The version of the protocol that is spoken with each other member, once it has been heard.
+    pub(crate) versions: BTreeMap<u64, u32>,
+    /// What the others told of themselves last.
+    pub(crate) standings: BTreeMap<u64, Standing>,
+    pub(crate) standing_ticks: u32,
     pub(crate) moving: Option<Moving>,
     pub(crate) stopping: Option<(Duration, oneshot::Sender<()>)>,
     pub(crate) role: Option<(Role, u64)>,
@@ -136,15 +162,17 @@ impl Node {
                 yield_once().await;
             }
             let now = self.io.clock.now();
-            self.advance_time(now);
+            self.advance_time(now)?;
             outlet.take(TURN_EVENTS, &mut batch);
             for event in batch.drain(..) {
                 self.handle(event, now)?;
             }
             self.admit_waiting();
             self.carry_out().await?;
+            self.mend().await?;
             // A snapshot that consensus did not want by now, it does not want.
             self.run.arrived = None;
+            self.note_damage()?;
             self.maintain();
             self.publish_status();
             if woken == Woken::Closed || self.may_stop(now) {
@@ -155,7 +183,7 @@ impl Node {
 
     /// Ticks as often as the clock says, but after a pause only as often as an election needs: a member that slept does not
     /// know whether it still leads, and finds out with one round, not with a storm.
-    fn advance_time(&mut self, now: Duration) {
+    fn advance_time(&mut self, now: Duration) -> Result<(), FatalError> {
         let most = self.config.election_ticks as u32;
         let mut ticks = 0;
         while now >= self.run.next_tick && ticks < most {
@@ -164,7 +192,7 @@ impl Node {
             ticks += 1;
         }
         if ticks == 0 {
-            return;
+            return Ok(());
         }
         if now >= self.run.next_tick {
             self.io.probe.sometimes("node: woke after a long pause");
@@ -179,14 +207,23 @@ impl Node {
         self.expire_waits(now);
         self.expire_leases(now);
         self.retry_lease_calls(now);
+        self.tell_standing();
+        self.ask_for_state(now)
     }
 
     fn handle(&mut self, event: Event, now: Duration) -> Result<(), FatalError> {
         match event {
             Event::Peer { from, body } => self.hear(from, body, now),
-            Event::PeerUp { id, incarnation, last_index } => self.peer_up(id, incarnation, last_index),
+            Event::PeerUp { id, incarnation, last_index, version } => {
+                self.run.versions.insert(id, version);
+                self.peer_up(id, incarnation, last_index);
+            }
             Event::PeerLost(id) => self.consensus.report_unreachable(id),
-            Event::PeerGone(id) => self.consensus.leader_lost(id),
+            Event::PeerGone(id) => {
+                self.run.standings.remove(&id);
+                self.run.asked_for.remove(&id);
+                self.consensus.leader_lost(id);
+            }
             Event::PeerRefused(why) => self.shared.note(why),
             Event::Propose { request, payload, reply } => self.take_proposal(request, payload, reply, now),
             Event::Read(reply) => self.take_read(reply, now),
@@ -203,6 +240,10 @@ impl Node {
                 self.consensus.report_snapshot(to, ok);
             }
             Event::SnapshotArrived(arrived) => self.snapshot_arrived(arrived),
+            Event::StateLent(to) => drop(self.run.lending.remove(&to)),
+            Event::StateArrived(fetched) => self.state_arrived(fetched),
+            Event::LogDamaged(damage) => self.log_damaged(damage),
+            Event::Disarm(reply) => drop(reply.send(self.disarm())),
             Event::MoveLeader { to, reply } => self.move_leader(to, reply, now),
             Event::Stop(done) => self.begin_stop(done, now),
         }
@@ -226,6 +267,8 @@ impl Node {
             Body::PastAsk(ask) => self.answer_past(from, ask),
             Body::PastAnswer(answer) => self.learn_past(from, answer),
             Body::Reminder(reminder) => self.reminded(from, reminder),
+            Body::StateAsk(ask) => drop(self.run.asked_for.insert(from, ask.at_least)),
+            Body::Standing(standing) => self.hear_standing(from, standing),
             _ => self.shared.note_refused(format!("member {from:x} sent a frame that does not belong here")),
         }
     }
@@ -314,15 +357,32 @@ impl Node {
         Ok(())
     }
 
-    fn apply(&mut self, committed: Vec<consensus::Entry>) -> Result<bool, FatalError> {
+    pub(crate) fn apply(&mut self, committed: Vec<consensus::Entry>) -> Result<bool, FatalError> {
         let now = self.io.clock.now();
         let mut replied = false;
-        let last = committed.last().map(|entry| entry.index);
+        let some = !committed.is_empty();
         let term = committed.last().map_or(0, |entry| entry.term);
         let mut begun = now;
         for entry in committed {
-            let outcome =
-                self.applier.apply(&self.store, &mut self.consensus, entry).map_err(FatalError::Diverged)?;
+            let index = entry.index;
+            if self.run.halted.is_some() {
+                self.run.halted = Some(index);
+                continue;
+            }
+            if index <= self.store.applied() {
+                // A state that was fetched had it already. Whoever waits for its outcome waits in vain.
+                self.skip(entry)?;
+                continue;
+            }
+            let outcome = match self.applier.apply(&self.store, &mut self.consensus, entry) {
+                Ok(outcome) => outcome,
+                Err(Refusal::Diverged(why)) => return Err(FatalError::Diverged(why)),
+                Err(Refusal::Damaged) => {
+                    self.halt(index);
+                    continue;
+                }
+            };
+            self.mark_applied(index);
             self.leases.applied(&outcome, now);
             if !outcome.events.is_empty() {
                 self.hub.publish(outcome.revision, &outcome.events);
@@ -335,12 +395,18 @@ impl Node {
             self.shared.meter.applied(ended.saturating_sub(begun));
             begun = ended;
         }
-        if let Some(last) = last {
-            self.consensus.advance_applied(last);
+        if some {
+            self.consensus.advance_applied(self.store.applied());
         }
         self.give_up_lost_proposals(term);
         self.answer_reads(now);
         Ok(replied)
+    }
+
+    /// Passes over an entry that the state holds already.
+    fn skip(&mut self, entry: consensus::Entry) -> Result<(), FatalError> {
+        self.io.probe.sometimes("node: an entry was skipped, a fetched state has it");
+        self.applier.skip(&mut self.consensus, entry).map_err(FatalError::Diverged)
     }
 
     /// Notices a change of role or leader; true when there was one.
@@ -371,7 +437,14 @@ impl Node {
         if let Some(moving) = self.run.moving.take_if(|moving| moving.to == raft.leader) {
             let _ = moving.reply.send(Ok(()));
         }
-        self.shared.publish(Status::of(&raft, &self.store, self.persist.is_full() || self.run.no_room));
+        let of_those = |is: fn(&Standing) -> bool| {
+            self.run.standings.iter().filter(|(_, standing)| is(standing)).map(|(peer, _)| *peer).collect()
+        };
+        self.shared.publish(Status {
+            corrupt_peers: of_those(|standing| standing.corrupt),
+            full_peers: of_those(|standing| standing.no_space),
+            ..Status::of(&raft, &self.store, self.has_no_space(), self.corruption())
+        });
     }
 }
 

@@ -7,7 +7,7 @@
 //! on an old connection cannot arrive between newer ones. Snapshots travel on connections of their own (see `snapshot`).
 
 use crate::event::Event;
-use crate::frame::{Body, Hello, PROTOCOL};
+use crate::frame::{Body, Hello};
 use crate::identity::{CONNECT_TIMEOUT, Identity, timeout};
 use crate::meter;
 use crate::snapshot;
@@ -223,7 +223,7 @@ impl Door {
     }
 
     async fn read(&self, mut connection: Connection) {
-        let Some(hello) = self.hello(&mut connection).await else { return };
+        let Some((hello, version)) = self.hello(&mut connection).await else { return };
         if hello.snapshot {
             let whole = self.snapshots.receive(&self.io, &self.events, connection).await;
             return self.identity.meter.count(hello.from, |traffic| {
@@ -237,7 +237,8 @@ impl Door {
             *number
         };
         let from = hello.from;
-        let up = Event::PeerUp { id: from, incarnation: hello.incarnation, last_index: hello.last_index };
+        let (incarnation, last_index) = (hello.incarnation, hello.last_index);
+        let up = Event::PeerUp { id: from, incarnation, last_index, version };
         if !self.deliver(up).await {
             return;
         }
@@ -248,6 +249,9 @@ impl Door {
             }
             self.identity.meter.count(from, |traffic| traffic.receiving(frame.len()));
             let Ok(body) = Body::decode(frame) else { break };
+            if body.since() > version {
+                break;
+            }
             if !self.deliver(Event::Peer { from, body }).await {
                 return;
             }
@@ -261,14 +265,20 @@ impl Door {
         self.newest.lock().expect("no holder panics").get(&from) == Some(&number)
     }
 
-    /// Reads and judges the first frame.
-    async fn hello(&self, connection: &mut Connection) -> Option<Hello> {
+    /// Reads and judges the first frame; with the version of the protocol that is spoken from there on.
+    async fn hello(&self, connection: &mut Connection) -> Option<(Hello, u32)> {
         let first = timeout(&self.io, CONNECT_TIMEOUT, connection.receiver.recv()).await?;
         let Ok(Some(frame)) = first else { return None };
         let Ok(Body::Hello(hello)) = Body::decode(frame) else { return None };
         let mine = &self.identity.hello;
-        let refusal = if hello.protocol != PROTOCOL {
-            Some(format!("it speaks peer protocol {}, this member {PROTOCOL}", hello.protocol))
+        let common = hello.common(mine.newest.max(1));
+        let refusal = if common.is_none() {
+            let (oldest, newest) = (hello.protocol, hello.newest.max(1));
+            Some(format!(
+                "it speaks peer protocols {oldest} to {newest}, this member {} to {}: upgrade one version at a time",
+                mine.protocol,
+                mine.newest.max(1)
+            ))
         } else if hello.cluster_id != mine.cluster_id {
             Some(format!("its cluster id is {:x}, this member's is {:x}", hello.cluster_id, mine.cluster_id))
         } else if hello.to != mine.from {
@@ -286,7 +296,7 @@ impl Door {
             self.events.push(Event::PeerRefused(why));
             return None;
         }
-        Some(hello)
+        Some((hello, common?))
     }
 
     /// Hands an event to the loop, waiting while its inbox is full: that is the back-pressure on the sender.

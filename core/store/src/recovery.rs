@@ -10,11 +10,12 @@ use crate::error::StartError;
 use crate::membership::Membership;
 use crate::owner;
 use crate::persist::snapshot_record;
+use crate::salvage::{self, OpenLog};
 use consensus::{ConfState, Entry, HardState, Restored, SnapshotMark};
 use kernel::{Bug, Disk, Io};
 use std::io;
 use std::sync::Arc;
-use wal::{OnDamage, Wal};
+use wal::Wal;
 
 /// What a member starts from.
 pub struct Recovery {
@@ -51,41 +52,23 @@ pub fn recover(io: &Io, config: &MemberConfig) -> Result<Recovery, StartError> {
     let lock = lock(disk, dir)?;
     // Again, now that nobody else can change it.
     let exists = owner::check(disk.as_ref(), config, &wal_dir)?;
-    let wal_options = wal::Options {
-        segment_bytes: config.wal_segment_bytes,
-        planted: io.planted,
-        probe: io.probe.clone(),
-    };
     let mut notes = Vec::new();
-    let unproven = config.members.len() > 1
-        && !io.planted.is(Bug::WipedVotesAtOnce)
-        && amnesia::begin(disk, dir, exists).map_err(|error| io_error("mark as new", dir, &error))?;
-    if !exists {
-        let store = open_state(io, config, StateRemedy::Nothing)?;
-        if store.applied() != 0 {
-            return Err(StartError::Damaged(format!(
-                "{dir} holds a state but no log ({wal_dir} is missing or empty): this member's votes are lost. Put the \
-                 log back, or restore the whole data directory from a backup"
-            )));
-        }
-        let wal =
-            Wal::create(disk.clone(), &wal_dir, owner::metadata(config), wal_options).map_err(log_error)?;
-        sync_parents(disk, dir).map_err(|error| io_error("sync", dir, &error))?;
-        let (membership, conf_state) = found(&store, config)?;
-        let restored = Restored::founding(conf_state);
-        return Ok(Recovery { wal, store, restored, quarantine: None, unproven, membership, lock, notes });
-    }
-    // A cluster of one has nobody to repair from.
-    let on_damage = if config.members.len() > 1 { OnDamage::Repair } else { OnDamage::Refuse };
-    let (mut wal, mut recovered) =
-        Wal::open(disk.clone(), &wal_dir, on_damage, wal_options).map_err(log_error)?;
+    let early = if exists { None } else { Some(state_without_log(io, config, &wal_dir, &mut notes)?) };
+    let OpenLog { mut wal, mut recovered, mut unproven } = salvage::open_log(io, config, exists, &mut notes)?;
     if let Some(torn) = &recovered.torn {
         notes.push(format!(
             "cut a tail of the log that was never acknowledged: segment {}, offset {}",
             torn.segment, torn.offset
         ));
     }
-    let store = open_state(io, config, StateRemedy::of(config, &recovered))?;
+    let store = match early {
+        Some(store) => store,
+        None => salvage::open_state(io, config, &recovered, &mut notes)?,
+    };
+    if let Some(note) = lost_promises(io, config, &store, &wal, &recovered, unproven)? {
+        notes.push(note);
+        unproven = true;
+    }
     let (membership, conf_state) = found(&store, config)?;
     if let Some(note) = start_over(io, config, &store, &mut wal, &mut recovered)? {
         notes.push(note);
@@ -103,6 +86,60 @@ pub fn recover(io: &Io, config: &MemberConfig) -> Result<Recovery, StartError> {
     }
     let quarantine = recovered.quarantine;
     Ok(Recovery { wal, store, restored, quarantine, unproven, membership, lock, notes })
+}
+
+/// The state of a directory that has no log, where it should be a new one. In a cluster it may have been left by a log that was put
+/// out of the way.
+fn state_without_log(
+    io: &Io,
+    config: &MemberConfig,
+    wal_dir: &str,
+    notes: &mut Vec<String>,
+) -> Result<mvcc::Store, StartError> {
+    let (dir, alone) = (&config.dir, config.members.len() == 1);
+    let store = salvage::open_state(io, config, &wal::Recovered::default(), notes)?;
+    if store.applied() == 0 {
+        return Ok(store);
+    }
+    if alone {
+        return Err(StartError::Damaged(format!(
+            "{dir} holds a state but no log ({wal_dir} is missing or empty): what was written since the last checkpoint is \
+             lost. Put the log back, or restore the whole data directory from a backup"
+        )));
+    }
+    io.probe.sometimes("recovery: a state without a log");
+    notes.push(format!(
+        "{dir} holds a state but no log ({wal_dir} is missing or empty): this member's votes are lost. It takes no part in \
+         elections until the other members have said what it may have forgotten"
+    ));
+    Ok(store)
+}
+
+/// A state holds nothing that the log of its member did not hold durably first, unless a snapshot brought it. So where the log
+/// ends before the state, the disk has lost what it had called durable, and votes may be among it: this member is then as one
+/// whose directory was emptied. Says so, if that is so and not known yet.
+fn lost_promises(
+    io: &Io,
+    config: &MemberConfig,
+    store: &mvcc::Store,
+    wal: &Wal,
+    recovered: &wal::Recovered,
+    unproven: bool,
+) -> Result<Option<String>, StartError> {
+    let birth = Restored::founding(ConfState::default()).applied;
+    let marked = recovered.snapshot.as_ref().map_or(0, |mark| mark.index);
+    let (logged, applied) = (wal.last_index().max(marked).max(birth), store.applied());
+    let known = unproven || recovered.quarantine.is_some() || store.is_installed();
+    if known || config.members.len() == 1 || applied <= logged {
+        return Ok(None);
+    }
+    io.probe.sometimes("recovery: the log has lost what the state still has");
+    amnesia::begin(&io.disk, &config.dir, false)
+        .map_err(|error| io_error("mark as new", &config.dir, &error))?;
+    Ok(Some(format!(
+        "the state holds entries up to {applied}, but the log, which had them first, ends at {logged}: the disk loses writes that \
+         it called durable, replace it. The member takes no part in elections until it has everything again"
+    )))
 }
 
 /// When the log does not reach back to what the state holds, as after the state file was removed: gives up the log's entries,
@@ -201,70 +238,7 @@ fn lock(disk: &Arc<dyn Disk>, dir: &str) -> Result<Box<dyn std::any::Any + Send 
     })
 }
 
-/// What an operator can do about a state file that is damaged.
-#[derive(Clone, Copy)]
-enum StateRemedy {
-    /// There is no log: only a start that was cut off leaves a state then, and it holds nothing.
-    Nothing,
-    /// The log reaches back to the beginning.
-    Rebuild,
-    /// The other members have it.
-    Fetch,
-    /// Nobody has it.
-    Restore,
-}
-
-impl StateRemedy {
-    fn of(config: &MemberConfig, recovered: &wal::Recovered) -> StateRemedy {
-        let birth = Restored::founding(ConfState::default()).applied;
-        let whole = match recovered.entries.first() {
-            Some(first) => first.index <= birth + 1,
-            None => false,
-        };
-        match config.members.len() {
-            _ if whole => StateRemedy::Rebuild,
-            1 => StateRemedy::Restore,
-            _ => StateRemedy::Fetch,
-        }
-    }
-
-    fn text(self, path: &str) -> String {
-        match self {
-            StateRemedy::Nothing => format!("It holds nothing yet: remove {path} and start again"),
-            StateRemedy::Rebuild => {
-                format!(
-                    "Move {path} away and start again: the log holds everything, the state is rebuilt from it"
-                )
-            }
-            StateRemedy::Fetch => {
-                format!("Move {path} away and start again: the state is fetched from the other members")
-            }
-            StateRemedy::Restore => {
-                "A single member has no second copy: restore the data directory from a backup".to_string()
-            }
-        }
-    }
-}
-
-fn open_state(io: &Io, config: &MemberConfig, remedy: StateRemedy) -> Result<mvcc::Store, StartError> {
-    let options = mvcc::Options {
-        cache_bytes: config.cache_bytes,
-        overlay_bytes: config.overlay_bytes,
-        checkpoint_bytes: config.checkpoint_bytes,
-        planted: io.planted,
-        probe: io.probe.clone(),
-    };
-    let path = format!("{}/state.redb", config.dir);
-    mvcc::Store::open(io.disk.clone(), &path, options).map_err(|error| {
-        let text = format!("the state {path} cannot be opened: {error}");
-        match error {
-            mvcc::Error::Damaged(_) => StartError::Damaged(format!("{text}. {}", remedy.text(&path))),
-            _ => StartError::Io(text),
-        }
-    })
-}
-
-fn sync_parents(disk: &Arc<dyn Disk>, dir: &str) -> io::Result<()> {
+pub(crate) fn sync_parents(disk: &Arc<dyn Disk>, dir: &str) -> io::Result<()> {
     disk.sync_dir(dir)?;
     let mut parent = dir;
     while let Some((above, _)) = parent.rsplit_once('/') {
@@ -278,7 +252,7 @@ fn decode<M: prost::Message + Default>(bytes: bytes::Bytes, what: &str) -> Resul
     M::decode(bytes).map_err(|error| StartError::Damaged(format!("the {what} cannot be read: {error}")))
 }
 
-fn log_error(error: wal::Error) -> StartError {
+pub(crate) fn log_error(error: wal::Error) -> StartError {
     match error {
         wal::Error::Full(_) | wal::Error::Io { .. } | wal::Error::Poisoned => {
             StartError::Io(error.to_string())
@@ -287,7 +261,7 @@ fn log_error(error: wal::Error) -> StartError {
     }
 }
 
-fn io_error(verb: &str, path: &str, error: &io::Error) -> StartError {
+pub(crate) fn io_error(verb: &str, path: &str, error: &io::Error) -> StartError {
     StartError::Io(format!(
         "cannot access data directory: cannot {verb} {path}: {error}: choose a folder that can be read and written"
     ))

@@ -41,11 +41,17 @@ pub struct Status {
     pub db_size_in_use: u64,
     /// Whether writes are refused because the disk is full.
     pub no_space: bool,
+    /// What is damaged here, or not as the others have it, and not mended yet; empty for nothing.
+    pub corrupt: String,
+    /// The other members that say of themselves that what they store is damaged.
+    pub corrupt_peers: Vec<u64>,
+    /// Those that say that they have no space.
+    pub full_peers: Vec<u64>,
 }
 
 impl Status {
     /// The status of a member whose parts are these.
-    pub fn of(raft: &consensus::Status, store: &mvcc::Store, no_space: bool) -> Status {
+    pub fn of(raft: &consensus::Status, store: &mvcc::Store, no_space: bool, corrupt: String) -> Status {
         let sizes = store.sizes();
         Status {
             leader: raft.leader,
@@ -61,6 +67,8 @@ impl Status {
             // Rows that still wait in memory have no place in the file yet.
             db_size_in_use: sizes.in_use.min(sizes.total),
             no_space,
+            corrupt,
+            ..Status::default()
         }
     }
 }

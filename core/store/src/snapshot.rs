@@ -5,9 +5,11 @@
 //! whole and ordinary messages do not wait behind it. The receiver writes the chunks beside its own state, checks the
 //! whole, and only then shows the raft message to consensus; consensus decides whether the snapshot is wanted, and the loop
 //! puts it in place of the state before anything that follows it in the log.
+//!
+//! A member whose state is damaged gets one in the same way, by asking for it (see `repair`); consensus hears nothing of it.
 
-use crate::event::{Arrived, Event};
-use crate::frame::{Body, SnapshotVerdict};
+use crate::event::{Arrived, Event, Fetched};
+use crate::frame::{Body, SnapshotVerdict, StateEnd};
 use crate::identity::{CONNECT_TIMEOUT, Identity, timeout};
 use crate::meter;
 use bytes::Bytes;
@@ -30,26 +32,52 @@ pub fn send(io: &Io, identity: &Identity, store: &Store, events: &Inbox<Event>, 
     let spawn = io.spawn.clone();
     let task = async move {
         let to = message.to;
-        let ok = transfer(&io, &identity, &store, message).await.is_some();
-        identity.meter.count(to, |traffic| {
-            meter::add(if ok { &traffic.snapshots_sent } else { &traffic.snapshots_failed });
-        });
-        if !ok {
-            io.probe.sometimes("snapshot: sending failed");
-        }
+        let ok = transfer(&io, &identity, &store, to, Some(message)).await.is_some();
+        counted(&io, &identity, to, ok);
         events.push(Event::SnapshotSent { to, ok });
     };
     spawn.spawn("snapshot sender", Box::pin(task));
 }
 
-async fn transfer(io: &Io, identity: &Identity, store: &Store, mut message: Message) -> Option<()> {
-    let address = identity.peers.get(&message.to)?;
+/// Sends the state to a member that has asked for it, beside everything else; the loop is told when that has ended.
+pub fn lend(io: &Io, identity: &Identity, store: &Store, events: &Inbox<Event>, to: u64) {
+    let (io, identity, store, events) = (io.clone(), identity.clone(), store.clone(), events.clone());
+    let spawn = io.spawn.clone();
+    let task = async move {
+        let ok = transfer(&io, &identity, &store, to, None).await.is_some();
+        counted(&io, &identity, to, ok);
+        events.push(Event::StateLent(to));
+    };
+    spawn.spawn("state lender", Box::pin(task));
+}
+
+fn counted(io: &Io, identity: &Identity, to: u64, ok: bool) {
+    identity.meter.count(to, |traffic| {
+        meter::add(if ok { &traffic.snapshots_sent } else { &traffic.snapshots_failed });
+    });
+    if !ok {
+        io.probe.sometimes("snapshot: sending failed");
+    }
+}
+
+/// Sends the state to `to`, announced by `message` if Raft wants it sent.
+async fn transfer(
+    io: &Io,
+    identity: &Identity,
+    store: &Store,
+    to: u64,
+    mut message: Option<Message>,
+) -> Option<()> {
+    let address = identity.peers.get(&to)?;
     let mut connection = timeout(io, CONNECT_TIMEOUT, io.net.connect(address)).await?.ok()?;
     let worker = io.spawn.worker("snapshot reader");
     let from = store.clone();
     let mut reader = run_on(&worker, move || from.snapshot()).await?.ok()?;
-    announce(&mut message, &reader);
-    connection.sender.send(vec![identity.hello_to(message.to, true)]).await.ok()?;
+    if let Some(message) = &mut message {
+        announce(message, &reader);
+    }
+    let index = reader.applied();
+    connection.sender.send(vec![identity.hello_to(to, true)]).await.ok()?;
     loop {
         let (back, chunk) = run_on(&worker, move || next_chunk(reader)).await?;
         reader = back;
@@ -57,7 +85,8 @@ async fn transfer(io: &Io, identity: &Identity, store: &Store, mut message: Mess
         let send = connection.sender.send(vec![Body::SnapshotChunk(chunk).into_frame()]);
         timeout(io, STEP_TIMEOUT, send).await?.ok()?;
     }
-    connection.sender.send(vec![Body::SnapshotEnd(message).into_frame()]).await.ok()?;
+    let end = message.map_or(Body::StateEnd(StateEnd { index }), Body::SnapshotEnd);
+    connection.sender.send(vec![end.into_frame()]).await.ok()?;
     let verdict = timeout(io, STEP_TIMEOUT, connection.receiver.recv()).await?.ok()??;
     match Body::decode(verdict).ok()? {
         Body::SnapshotVerdict(verdict) if verdict.refused.is_empty() => Some(()),
@@ -84,13 +113,16 @@ fn next_chunk(mut reader: SnapshotReader) -> (SnapshotReader, Result<Option<Byte
 pub struct Receiver {
     path: String,
     worker: Arc<dyn Worker>,
+    /// The state in whose place what comes may be put.
+    store: Store,
     busy: Arc<AtomicBool>,
 }
 
 impl Receiver {
     /// Takes snapshots for the state at `path`, inside the member's data directory; what arrives is written beside it.
-    pub fn new(path: String, worker: Arc<dyn Worker>) -> Self {
-        Receiver { path, worker, busy: Arc::default() }
+    /// `busy` says whether one is coming.
+    pub fn new(path: String, worker: Arc<dyn Worker>, store: Store, busy: Arc<AtomicBool>) -> Self {
+        Receiver { path, worker, store, busy }
     }
 
     /// Takes a snapshot from a connection whose hello announced one; whether it came whole.
@@ -117,8 +149,9 @@ impl Receiver {
         events: &Inbox<Event>,
         connection: &mut Connection,
     ) -> Result<(), String> {
-        let (disk, path) = (io.disk.clone(), self.path.clone());
-        let opened = run_on(&self.worker, move || SnapshotWriter::new(disk, &path)).await;
+        let (disk, path, planted) = (io.disk.clone(), self.path.clone(), io.planted);
+        let opened = run_on(&self.worker, move || SnapshotWriter::new(disk, &path));
+        let opened = opened.await.map(|opened| opened.map(|writer| writer.with(planted)));
         let mut writer = opened.ok_or("the worker has ended")?.map_err(|error| error.to_string())?;
         loop {
             let frame =
@@ -135,6 +168,7 @@ impl Receiver {
                     result.map_err(|error| error.to_string())?;
                 }
                 Body::SnapshotEnd(message) => return self.finish(writer, message, events).await,
+                Body::StateEnd(end) => return self.finish_state(writer, end, events).await,
                 _ => return Err("a snapshot's connection carried something else".to_string()),
             }
         }
@@ -154,6 +188,26 @@ impl Receiver {
         let (decided, decision) = oneshot::channel();
         events.push(Event::SnapshotArrived(Arrived { message, staged, _decided: decided }));
         // While the loop decides no other snapshot may overwrite the file.
+        let _ = decision.await;
+        Ok(())
+    }
+
+    async fn finish_state(
+        &self,
+        writer: SnapshotWriter,
+        end: StateEnd,
+        events: &Inbox<Event>,
+    ) -> Result<(), String> {
+        let store = self.store.clone();
+        let loaded =
+            run_on(&self.worker, move || writer.finish().and_then(|staged| staged.load(&store))).await;
+        let loaded = loaded.ok_or("the worker has ended")?.map_err(|error| error.to_string())?;
+        let index = loaded.store().applied();
+        if index != end.index {
+            return Err(format!("state at {index}, announced at {}", end.index));
+        }
+        let (decided, decision) = oneshot::channel();
+        events.push(Event::StateArrived(Fetched { loaded, _decided: decided }));
         let _ = decision.await;
         Ok(())
     }

@@ -4,6 +4,7 @@
 use crate::error::FatalError;
 use crate::event::{Arrived, Event};
 use crate::membership::Attributes;
+use crate::meter;
 use crate::node::Node;
 use crate::proposal::Proposal;
 use crate::snapshot;
@@ -27,10 +28,14 @@ impl Node {
 
     /// Work that keeps the house small: the state's flushes, the log's old segments, the entries in memory.
     pub(crate) fn maintain(&mut self) {
-        if !self.run.flushing
-            && !self.run.state_is_full
-            && let Some(flush) = self.store.flush_wanted()
-        {
+        let flush = match (&self.run.repair, &self.run.log_damage) {
+            _ if self.run.flushing || self.run.state_is_full => None,
+            // The file is about to be replaced.
+            (Some(_), _) => None,
+            (None, Some(damage)) if self.store.checkpointed() < damage.lost_to => self.store.flush_now(),
+            _ => self.store.flush_wanted(),
+        };
+        if let Some(flush) = flush {
             self.run.flushing = true;
             let (events, clock, meter) =
                 (self.events.clone(), self.io.clock.clone(), self.shared.meter.clone());
@@ -47,6 +52,8 @@ impl Node {
         if self.io.planted.is(Bug::ReleaseBeforeCheckpoint) {
             self.run.release_wanted = Some(self.store.applied());
         }
+        self.shed_damage();
+        self.lend_states();
         if let Some(index) = self.run.release_wanted
             && self.persist.release(index)
         {
@@ -58,6 +65,30 @@ impl Node {
         self.leave_quarantine();
         self.leave_amnesia();
         self.forget_entries();
+    }
+
+    /// A sealed segment is damaged. Nobody needs it once the state holds durably what is in it, so it goes as soon as that is so.
+    pub(crate) fn log_damaged(&mut self, damage: wal::Damage) {
+        if self.run.log_damage.is_some() {
+            return;
+        }
+        self.io.probe.sometimes("node: the scrub found a damaged segment");
+        meter::add(&self.shared.meter.log_damages);
+        self.shared.note(format!(
+            "CORRUPT: {damage}; the state still has what it holds, so a checkpoint is made and the segment is given up. Check the disk"
+        ));
+        self.run.log_damage = Some(damage);
+    }
+
+    fn shed_damage(&mut self) {
+        let checkpointed = self.store.checkpointed();
+        if self.run.log_damage.as_ref().is_some_and(|damage| checkpointed >= damage.lost_to)
+            && self.persist.release(checkpointed)
+        {
+            self.io.probe.sometimes("node: a damaged segment was given up");
+            self.run.previous_checkpoint = checkpointed;
+            self.run.log_damage = None;
+        }
     }
 
     /// Once the log reaches again to where it was acknowledged, the member takes part in elections again.
@@ -85,7 +116,8 @@ impl Node {
             return;
         }
         let keep = if too_many { self.config.catch_up_entries } else { held / 2 };
-        let least = self.run.sending.values().copied().min().unwrap_or(u64::MAX);
+        let repair = self.run.repair.as_ref().map(|repair| repair.floor);
+        let least = self.run.sending.values().copied().chain(repair).min().unwrap_or(u64::MAX);
         let index = applied.saturating_sub(keep).min(least);
         if index >= status.first_index {
             self.applier.offer_snapshot(&self.store, &mut self.consensus);
@@ -112,6 +144,11 @@ impl Node {
                 self.refuse_waiting();
                 self.io.probe.sometimes("node: no room for the state");
                 Ok(())
+            }
+            // Mended elsewhere: see `repair`.
+            Err(error) if self.store.is_damage(&error) => {
+                self.store.condemn(error.to_string());
+                self.note_damage()
             }
             Err(error) => Err(FatalError::State(error.to_string())),
         }
@@ -151,10 +188,8 @@ impl Node {
             Some(Err(error)) => return Err(FatalError::State(error.to_string())),
             None => return Err(FatalError::State("the state's thread has ended".to_string())),
         }
-        self.applier.installed(&self.store);
-        self.hub.reset(self.store.revision());
-        self.run.last_checkpoint = self.store.checkpointed();
-        self.run.previous_checkpoint = self.run.last_checkpoint;
+        self.run.halted = None;
+        self.state_replaced();
         Ok(())
     }
 }

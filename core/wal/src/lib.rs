@@ -11,7 +11,8 @@
 //! ([`OnDamage`]). The bytes are described in docs/file-format.md and at the head of each module.
 //!
 //! Modules, each using only those before it: `types`, `error`, `record` (one record), `segment` (name and first block), `make`
-//! (a new segment), `replay` (what records amount to), `survey` (what files amount to), `log` (saving), `open` (recovery).
+//! (a new segment), `replay` (what records amount to), `survey` (what files amount to), `log` (saving), `open` (recovery), `scrub`
+//! (looking after what is sealed).
 //!
 //! This crate does not know what an entry contains, and it does not decide when to sync.
 #![forbid(unsafe_code)]
@@ -22,6 +23,7 @@ mod make;
 mod open;
 mod record;
 mod replay;
+mod scrub;
 mod segment;
 mod survey;
 mod types;
@@ -33,4 +35,5 @@ mod tests;
 
 pub use error::{Damage, Error};
 pub use log::Wal;
+pub use scrub::{Scrub, Step};
 pub use types::{Kind, OnDamage, Options, Record, Recovered, Torn};

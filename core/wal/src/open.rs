@@ -17,15 +17,18 @@ use crate::replay::record;
 use crate::segment::{
     ASIDE, Carried, FIRST_BLOCK, Link, METADATA_LIMIT, Name, SPARE, UNFINISHED, VERSION, head, version,
 };
-use crate::survey::{Loaded, Survey, evidence, survey};
+use crate::survey::{Data, Loaded, Survey, evidence, survey};
 use crate::types::{Kind, OnDamage, Options, Recovered, Torn};
 use bytes::Bytes;
-use kernel::{Disk, File, Open};
+use kernel::{Disk, File, Open, Probe};
 use std::io;
 use std::sync::Arc;
 
 /// How much of a file is read at a time.
 const READ: usize = 1 << 20;
+
+/// What is given up where a file cannot be read, in bytes.
+const SECTOR: usize = 512;
 
 impl Wal {
     /// Whether `dir` holds a log.
@@ -47,7 +50,8 @@ impl Wal {
             let path = name.path(dir);
             let file = disk.open(&path, Open::Existing).map_err(fatal("opening segment", &path))?;
             let mut block = vec![0; FIRST_BLOCK];
-            let got = file.read_at(0, &mut block).map_err(fatal("reading segment", &path))?;
+            // One that cannot be read is damaged, as one that reads wrong.
+            let got = file.read_at(0, &mut block).unwrap_or(0);
             if let Some(head) = head(&block[..got], name.sequence) {
                 return Ok(Some(head.metadata));
             }
@@ -87,6 +91,17 @@ impl Wal {
         Ok(assemble(disk, dir, options, metadata, carried, current))
     }
 
+    /// Puts a log out of the way that can never be trusted again, so that `dir` holds none. What it was is kept beside, for
+    /// whoever wants to look at it, until a quarantine of the next one ends. A crash on the way leaves a part of it, which is as
+    /// little worth.
+    pub fn set_aside(disk: &dyn Disk, dir: &str) -> Result<(), Error> {
+        for name in names(disk, dir)? {
+            let path = name.path(dir);
+            disk.rename(&path, &format!("{path}{ASIDE}")).map_err(fatal("setting aside segment", &path))?;
+        }
+        disk.sync_dir(dir).map_err(fatal("syncing directory", dir))
+    }
+
     /// Reads the log in `dir` and makes it ready for more. What was never acknowledged is cut; damage to what was is treated
     /// as `on_damage` says. Everything that is returned as recovered is durable.
     pub fn open(
@@ -95,7 +110,7 @@ impl Wal {
         on_damage: OnDamage,
         options: Options,
     ) -> Result<(Wal, Recovered), Error> {
-        let segments = load(&*disk, dir)?;
+        let segments = load(&*disk, dir, &options.probe)?;
         let survey = survey(&segments, options.planted);
         let Some(why) = survey.damage else {
             return settle(disk, dir, options, segments, survey);
@@ -135,19 +150,20 @@ fn assemble(
     }
 }
 
-/// Reads every segment, oldest first. Sealed ones are mapped; the newest is read, because it will be written to.
-fn load(disk: &dyn Disk, dir: &str) -> Result<Vec<Loaded>, Error> {
+/// Reads every segment, oldest first. Into memory, and not by a map: a page of a map that cannot be read ends the process.
+fn load(disk: &dyn Disk, dir: &str, probe: &Probe) -> Result<Vec<Loaded>, Error> {
     if !Wal::exists(disk, dir).map_err(fatal("listing", dir))? {
         return Err(Error::Exists(false, dir.to_string()));
     }
     let names = names(disk, dir)?;
-    let newest = names[names.len() - 1];
     let mut segments = Vec::with_capacity(names.len());
     for name in names {
         let path = name.path(dir);
         let file = disk.open(&path, Open::Existing).map_err(fatal("opening segment", &path))?;
-        let data = if name == newest { read(&*file) } else { file.map() };
-        let loaded = Loaded::new(name, data.map_err(fatal("reading segment", &path))?);
+        let loaded = Loaded::new(name, read(&*file).map_err(fatal("reading segment", &path))?);
+        if !loaded.data.holes.is_empty() {
+            probe.sometimes("wal: a segment that cannot be read everywhere");
+        }
         if let Some(found) = version(loaded.bytes()).filter(|found| *found > VERSION) {
             return Err(Error::Version { segment: path, found, known: VERSION });
         }
@@ -164,16 +180,33 @@ fn names(disk: &dyn Disk, dir: &str) -> Result<Vec<Name>, Error> {
     Ok(names)
 }
 
-fn read(file: &dyn File) -> io::Result<Box<dyn AsRef<[u8]> + Send + Sync>> {
+/// The bytes of a file. What cannot be read is narrowed down to single sectors, which stand as zeros.
+fn read(file: &dyn File) -> io::Result<Data> {
     let len = usize::try_from(file.len()?.min(u64::from(u32::MAX))).expect("four GiB fit in memory's range");
-    let mut bytes = vec![0; len];
-    for (chunk, part) in bytes.chunks_mut(READ).enumerate() {
-        let got = file.read_at((chunk * READ) as u64, part)?;
-        if got < part.len() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+    let mut data = Data { bytes: vec![0; len], holes: Vec::new() };
+    for at in (0..len).step_by(READ) {
+        read_part(file, &mut data, at, READ.min(len - at))?;
+    }
+    Ok(data)
+}
+
+fn read_part(file: &dyn File, data: &mut Data, at: usize, len: usize) -> io::Result<()> {
+    let part = &mut data.bytes[at..at + len];
+    match file.read_at(at as u64, part) {
+        Ok(got) if got < len => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(_) => Ok(()),
+        Err(_) if len > SECTOR => {
+            let smaller = if len > FIRST_BLOCK { FIRST_BLOCK } else { SECTOR };
+            (at..at + len)
+                .step_by(smaller)
+                .try_for_each(|from| read_part(file, data, from, smaller.min(at + len - from)))
+        }
+        Err(_) => {
+            part.fill(0);
+            data.holes.push(at..at + len);
+            Ok(())
         }
     }
-    Ok(Box::new(bytes))
 }
 
 fn describe(dir: &str, segments: &[Loaded], survey: &Survey, why: &'static str) -> Damage {

@@ -109,7 +109,12 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 /// The record at `offset` of `segment`, if there is one that is whole and in its place. Never looks beyond the segment,
 /// whatever the bytes claim.
 pub(crate) fn find(segment: &[u8], offset: usize, identity: Identity) -> Option<Found<'_>> {
-    let rest = segment.get(offset..)?;
+    find_in(segment, 0, offset, identity)
+}
+
+/// As [`find`], where `window` is the part of the segment from byte `base` on.
+pub(crate) fn find_in(window: &[u8], base: usize, offset: usize, identity: Identity) -> Option<Found<'_>> {
+    let rest = window.get(offset.checked_sub(base)?..)?;
     // These two reject nearly every offset that holds no record, before any checksum is computed.
     if rest.len() < HEADER || u64_at(rest, 8) != identity.sequence || u32_at(rest, 16) as usize != offset {
         return None;
@@ -136,6 +141,14 @@ pub(crate) fn find(segment: &[u8], offset: usize, identity: Identity) -> Option<
         prev: u32_at(bytes, 24),
         crc,
     })
+}
+
+/// How long the payload would be of the record that begins at `offset` of the segment `sequence`, if the head of one is there; its
+/// checksum is not looked at.
+pub(crate) fn claimed(segment: &[u8], offset: usize, sequence: u64) -> Option<usize> {
+    let head = segment.get(offset..)?.get(..HEADER)?;
+    let begun = u64_at(head, 8) == sequence && u32_at(head, 16) as usize == offset;
+    begun.then(|| u32_at(head, 4) as usize)
 }
 
 /// Every whole record at or behind `from`, whether it continues the chain or not: the evidence after damage.

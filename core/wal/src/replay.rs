@@ -43,7 +43,8 @@ impl Replay {
             }
             Tag::Quarantine => {
                 let index = u64::from_le_bytes(found.payload.try_into().map_err(|_| OutOfOrder)?);
-                self.carried.quarantine = (index > 0).then_some(index);
+                let remembered = index > 0 && !self.planted.is(Bug::QuarantineForgotten);
+                self.carried.quarantine = remembered.then_some(index);
                 Ok(())
             }
         }

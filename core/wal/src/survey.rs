@@ -7,29 +7,44 @@
 //! - *damaged*, anywhere: a record behind the first bad one says that it was durable (its `synced` lies beyond), or a later
 //!   segment exists, which is made only after the one before was synced, or bytes of the file are missing.
 //!
-//! If in doubt it is damage. This file changes nothing and reads no file.
+//! Bytes that cannot be read count as bytes that are bad. If in doubt it is damage. This file changes nothing and reads no file.
 
-use crate::record::{Found, Identity, Position, find, scan};
+use crate::record::{Found, HEADER, Identity, Position, claimed, find, scan};
 use crate::replay::Replay;
 use crate::segment::{Head, Link, Name, PREAMBLE, head};
 use kernel::Planted;
+use std::ops::Range;
 
 /// A segment file with its bytes.
 pub(crate) struct Loaded {
     pub name: Name,
-    pub data: Box<dyn AsRef<[u8]> + Send + Sync>,
+    pub data: Data,
     /// Its first block, if whole.
     pub head: Option<Head>,
 }
 
+/// The bytes of a file, with zeros where it cannot be read.
+#[derive(Default)]
+pub(crate) struct Data {
+    pub bytes: Vec<u8>,
+    /// Where it cannot be read, in order.
+    pub holes: Vec<Range<usize>>,
+}
+
 impl Loaded {
-    pub fn new(name: Name, data: Box<dyn AsRef<[u8]> + Send + Sync>) -> Self {
-        let head = head((*data).as_ref(), name.sequence);
+    pub fn new(name: Name, data: Data) -> Self {
+        let head = head(&data.bytes, name.sequence);
         Loaded { name, data, head }
     }
 
     pub fn bytes(&self) -> &[u8] {
-        (*self.data).as_ref()
+        &self.data.bytes
+    }
+
+    /// Whether the record that would begin at `at` cannot be read, or not whole.
+    fn is_hole(&self, at: usize) -> bool {
+        let length = claimed(self.bytes(), at, self.name.sequence).unwrap_or(0);
+        self.data.holes.iter().any(|hole| hole.start < at + HEADER + length && at < hole.end)
     }
 
     fn identity(&self) -> Option<Identity> {
@@ -155,6 +170,10 @@ impl Survey {
 fn tail_damage(segment: &Loaded, at: &Position) -> Option<&'static str> {
     if segment.is_cut() {
         return Some("the file is shorter than it was made");
+    }
+    // Zeros would say that nothing was ever written there. Whether something was acknowledged there cannot be told.
+    if segment.is_hole(at.tail) {
+        return Some("it cannot be read here");
     }
     let proven = scan(segment.bytes(), at.tail, at.identity).any(|found| found.synced > at.tail);
     proven.then_some("the record here is not what was written, and a later record says that it was durable")

@@ -15,9 +15,17 @@ impl Maintenance for Edge {
     async fn alarm(&self, request: Request<AlarmRequest>) -> Result<Response<AlarmResponse>, Status> {
         let request = self.admit(request)?;
         match AlarmAction::try_from(request.action) {
-            // The space alarm clears itself when there is space again, so there is never one to clear by hand.
-            Ok(AlarmAction::Get | AlarmAction::Deactivate) => {
-                let alarms = self.alarms(&request);
+            Ok(AlarmAction::Get) => {
+                let alarms = alarms(&self.served.standing(), &request);
+                Ok(Response::new(AlarmResponse { header: Some(self.header()), alarms }))
+            }
+            // The space alarm ends when there is space again, CORRUPT when what is damaged is mended. What is left to be taken back
+            // by hand is a difference between members of which nobody can tell who is right.
+            Ok(AlarmAction::Deactivate) => {
+                let standing = self.served.standing();
+                let corrupt = AlarmMember { member_id: standing.member_id, alarm: AlarmType::Corrupt as i32 };
+                let wanted = alarms(&standing, &request).contains(&corrupt) && self.served.disarm().await;
+                let alarms = if wanted { vec![corrupt] } else { Vec::new() };
                 Ok(Response::new(AlarmResponse { header: Some(self.header()), alarms }))
             }
             Ok(AlarmAction::Activate) => Err(not_offered("raising an alarm by hand")),
@@ -92,16 +100,19 @@ impl Maintenance for Edge {
     }
 }
 
-impl Edge {
-    /// The alarms that a request selects; to be cleared there are none.
-    fn alarms(&self, request: &AlarmRequest) -> Vec<AlarmMember> {
-        let standing = self.served.standing();
-        let space = AlarmMember { member_id: standing.member_id, alarm: AlarmType::Nospace as i32 };
-        let selected = request.action == AlarmAction::Get as i32
-            && [0, space.member_id].contains(&request.member_id)
-            && [AlarmType::None as i32, space.alarm].contains(&request.alarm);
-        if standing.no_space && selected { vec![space] } else { Vec::new() }
-    }
+/// The alarms that a request selects: those of this member, and those that the others have told it of.
+fn alarms(standing: &Standing, request: &AlarmRequest) -> Vec<AlarmMember> {
+    let mut alarms = Vec::new();
+    let mut add = |kind: AlarmType, own: bool, others: &[u64]| {
+        let mut members: Vec<u64> = others.iter().copied().chain(own.then_some(standing.member_id)).collect();
+        members.sort_unstable();
+        let selected = [AlarmType::None as i32, kind as i32].contains(&request.alarm);
+        let members = members.into_iter().filter(|id| selected && [0, *id].contains(&request.member_id));
+        alarms.extend(members.map(|member_id| AlarmMember { member_id, alarm: kind as i32 }));
+    };
+    add(AlarmType::Nospace, standing.no_space, &standing.full_peers);
+    add(AlarmType::Corrupt, !standing.corrupt.is_empty(), &standing.corrupt_peers);
+    alarms
 }
 
 /// What is wrong with a member, as Status says it.
@@ -112,6 +123,10 @@ fn complaints(standing: &Standing) -> Vec<String> {
     }
     if standing.no_space {
         complaints.push(format!("memberID:{} alarm:NOSPACE ", standing.member_id));
+    }
+    if !standing.corrupt.is_empty() {
+        complaints.push(format!("memberID:{} alarm:CORRUPT ", standing.member_id));
+        complaints.push(standing.corrupt.clone());
     }
     complaints
 }

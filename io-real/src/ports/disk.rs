@@ -126,6 +126,12 @@ impl File for RealFile {
         self.0.sync_data()
     }
 
+    fn forget_cached(&self, offset: u64, len: u64) {
+        // Advice: where it is not taken the scrub reads memory, and finds nothing.
+        let len = std::num::NonZeroU64::new(len);
+        let _ = rustix::fs::fadvise(&self.0, offset, len, rustix::fs::Advice::DontNeed);
+    }
+
     fn map(&self) -> io::Result<Box<dyn AsRef<[u8]> + Send + Sync>> {
         if self.len()? == 0 {
             return Ok(Box::new([0u8; 0]));

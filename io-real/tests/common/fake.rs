@@ -18,6 +18,8 @@ pub struct Fake {
     pub read_error: Mutex<Option<KvError>>,
     /// How long a put takes.
     pub put_time: Duration,
+    /// Whether what makes it corrupt can be taken back.
+    pub disarms: bool,
 }
 
 impl Fake {
@@ -127,6 +129,13 @@ impl Served for Fake {
             peers: vec![PeerTally { id: 0xab, sent_bytes: 8, snapshots_received: 9, ..PeerTally::default() }],
             ..Tally::default()
         }
+    }
+
+    fn disarm(&self) -> BoxFuture<'_, bool> {
+        if self.disarms {
+            self.standing.lock().unwrap().corrupt.clear();
+        }
+        Box::pin(async { self.disarms })
     }
 
     fn members(&self, _: bool) -> BoxFuture<'_, KvResult<Vec<Member>>> {

@@ -12,7 +12,7 @@ mod reader;
 mod writer;
 
 pub use reader::SnapshotReader;
-pub use writer::{SnapshotWriter, Staged};
+pub use writer::{Loaded, SnapshotWriter, Staged};
 
 /// What an item holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -73,6 +73,7 @@ struct Content {
     now: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<Change>,
+    unreadable: Option<std::ops::Range<usize>>,
     /// Sectors that were ever written: writing them again takes no room.
     allocated: BTreeSet<usize>,
 }
@@ -142,6 +143,28 @@ impl MemDisk {
 
     pub fn names(&self) -> Vec<String> {
         self.names.lock().unwrap().now.keys().cloned().collect()
+    }
+
+    /// The bytes of a file.
+    pub fn bytes(&self, path: &str) -> Vec<u8> {
+        let file = self.names.lock().unwrap().now[path].clone();
+        let content = file.content.lock().unwrap();
+        content.now.clone()
+    }
+
+    /// Changes the bytes of a file at rest.
+    pub fn change(&self, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        let file = self.names.lock().unwrap().now[path].clone();
+        let mut content = file.content.lock().unwrap();
+        change(&mut content.now);
+        content.durable = content.now.clone();
+        content.unsynced.clear();
+    }
+
+    /// From now on no read that touches `bytes` of a file succeeds.
+    pub fn make_unreadable(&self, path: &str, bytes: Option<std::ops::Range<usize>>) {
+        let file = self.names.lock().unwrap().now[path].clone();
+        file.content.lock().unwrap().unreadable = bytes;
     }
 
     /// Turns bits of every place where `pattern` lies in a file's bytes; returns how many there were.
@@ -214,6 +237,10 @@ impl File for MemFile {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let content = self.content.lock().unwrap();
+        let (first, end) = (offset as usize, offset as usize + buf.len());
+        if content.unreadable.as_ref().is_some_and(|bad| first < bad.end && bad.start < end) {
+            return Err(io::Error::other("a sector cannot be read"));
+        }
         let from = content.now.get(offset as usize..).unwrap_or(&[]);
         let len = from.len().min(buf.len());
         buf[..len].copy_from_slice(&from[..len]);

@@ -54,6 +54,8 @@ struct State {
     writes: u64,
     fault: Option<(u64, Fault)>,
     quota: Option<usize>,
+    /// Bytes of files that cannot be read.
+    unreadable: Vec<(u64, std::ops::Range<usize>)>,
     off: bool,
 }
 
@@ -240,6 +242,18 @@ impl TestDisk {
         inode.dirty.clear();
     }
 
+    /// From now on no read that touches `bytes` of a file succeeds.
+    pub fn make_unreadable(&self, path: &str, bytes: std::ops::Range<usize>) {
+        let state = &mut *self.state();
+        let inode = state.names[path];
+        state.unreadable.push((inode, bytes));
+    }
+
+    /// Everything can be read again.
+    pub fn make_readable(&self) {
+        self.state().unreadable.clear();
+    }
+
     /// Removes a name at rest.
     pub fn lose_file(&self, path: &str) {
         let state = &mut *self.state();
@@ -336,6 +350,14 @@ impl File for TestFile {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let mut state = self.disk.state();
+        let (from, to) = (offset as usize, offset as usize + buf.len());
+        if state
+            .unreadable
+            .iter()
+            .any(|(inode, bad)| *inode == self.inode && from < bad.end && bad.start < to)
+        {
+            return Err(io::Error::other("a sector cannot be read"));
+        }
         let bytes = state.inode(self.inode).cache.get(offset as usize..).unwrap_or(&[]);
         let count = bytes.len().min(buf.len());
         buf[..count].copy_from_slice(&bytes[..count]);

@@ -6,5 +6,6 @@
 
 mod cases;
 mod codec;
+mod cold;
 mod crashes;
 mod verbs;

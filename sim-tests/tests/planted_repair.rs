@@ -1,0 +1,155 @@
+//! Bugs in what members do about bad disks, each planted into a story in which it must show. The seeds of `orlop-chaos mutants` do
+//! not find these: the damage that they need is not drawn, or too seldom.
+//!
+//! Only under `--cfg orlop_mutations`, as `mutations`.
+#![cfg(orlop_mutations)]
+
+use io_sim::NodeId;
+use io_sim::cluster::Cluster;
+use kernel::Bug;
+use sim_tests::story::*;
+use std::time::Duration;
+
+const STATE: &str = "member/state.redb";
+
+fn rot_state(cluster: &Cluster, member: u8, at: u64) {
+    let node = cluster.node(member);
+    let files = cluster.world().files(node);
+    let len = files.iter().find(|(path, _)| path == STATE).map_or(0, |(_, len)| *len);
+    for block in 1..len / 4096 {
+        cluster.world().flip_bit(node, STATE, block * 4096 + at, 3);
+    }
+}
+
+/// Whether one of a few seeds of the story fails with the bug; without it all of them pass.
+fn shows(bug: Bug, story: impl Fn() -> Story, script: fn(&Cluster)) {
+    for seed in 1..=3 {
+        story().run(seed, script);
+    }
+    let failed = (1..=24).find_map(|seed| story().planted(seed, bug, script));
+    println!("{bug:?}: {failed:?}");
+    assert!(failed.is_some(), "{bug:?} does not show");
+}
+
+#[test]
+fn a_damaged_value_that_is_served_shows() {
+    shows(
+        Bug::ServeDamaged,
+        || Story { knobs: "segment=8192 checkpoint=1000 catch-up=20".to_string(), ..Story::of(3) },
+        |cluster| {
+            for (step, place) in (0..40).map(|step| (step, 64 + (step * 331) % 3_900)) {
+                at(cluster, 4_000 + step * 150, move |cluster| {
+                    rot_state(cluster, 1 + (step % 3) as u8, place)
+                });
+            }
+        },
+    );
+}
+
+#[test]
+fn a_finding_of_the_scrub_that_counts_as_nothing_shows() {
+    shows(
+        Bug::ScrubIgnored,
+        || Story { knobs: "segment=8192 checkpoint=100000000".to_string(), ..Story::of(3) },
+        |cluster| {
+            at(cluster, 6_000, |cluster| {
+                let node = cluster.node(1);
+                let files = cluster.world().files(node);
+                let segments: Vec<_> = files.into_iter().filter(|(path, _)| path.ends_with(".seg")).collect();
+                let path = segments[1].0.clone();
+                cluster.world().flip_bit(node, &path, 3_000, 5);
+                at(cluster, 13_500, move |cluster| {
+                    let there = cluster.world().files(node).iter().any(|(name, _)| *name == path);
+                    demand(cluster, !there, format!("{path} is still there"));
+                });
+            });
+        },
+    );
+}
+
+#[test]
+fn a_vote_after_the_vote_was_lost_shows() {
+    shows(
+        Bug::LostVoteVotes,
+        || Story::of(3),
+        |cluster| {
+            at(cluster, 6_050, |cluster| {
+                let (leader, member) = (leader(cluster), follower(cluster));
+                rot(cluster, member, last_vote);
+                cluster.world().crash(cluster.node(leader));
+                cluster.start(member);
+                at(cluster, 13_000, move |cluster| {
+                    let elected = cluster.evidence().elected;
+                    demand(cluster, elected < Duration::from_millis(6_050), "it helped to elect");
+                    cluster.start(leader);
+                });
+            });
+        },
+    );
+}
+
+#[test]
+fn a_quarantine_that_is_forgotten_over_a_restart_shows() {
+    shows(
+        Bug::QuarantineForgotten,
+        || Story::of(3),
+        |cluster| {
+            at(cluster, 6_000, |cluster| {
+                let (leader, damaged) = (leader(cluster), follower(cluster));
+                rot(cluster, damaged, middle_entry);
+                cluster.world().crash(cluster.node(leader));
+                cluster.start(damaged);
+                at(cluster, 6_200, move |cluster| {
+                    cluster.world().crash(cluster.node(damaged));
+                    cluster.start(damaged);
+                });
+                at(cluster, 13_000, move |cluster| {
+                    let elected = cluster.evidence().elected;
+                    demand(cluster, elected < Duration::from_millis(6_000), "it helped to elect");
+                    cluster.start(leader);
+                });
+            });
+        },
+    );
+}
+
+/// The first byte of a frame that carries a part of a snapshot.
+const CHUNK: u8 = 5 << 3 | 2;
+
+#[test]
+fn a_snapshot_whose_checksum_is_wrong_and_that_is_taken_shows() {
+    shows(
+        Bug::SnapshotUnchecked,
+        || Story::of_small_files(3).with("fault crash at=3000ms for=5000ms on=3"),
+        |cluster| {
+            at(cluster, 3_000, |cluster| {
+                let mut number = 0;
+                cluster.world().mangle_frames(move |_: NodeId, _: NodeId, frame| {
+                    if frame.first() != Some(&CHUNK) {
+                        return Some(frame);
+                    }
+                    number += 1;
+                    let mut chunk = frame.to_vec();
+                    // Towards its end, where values are.
+                    let place = chunk.len() - 30 - number % 40;
+                    chunk[place] ^= 1;
+                    Some(chunk.into())
+                });
+            });
+            at(cluster, 12_000, |cluster| cluster.world().mangle_nothing());
+        },
+    );
+}
+
+#[test]
+fn a_state_that_was_fetched_and_goes_back_shows() {
+    shows(
+        Bug::RepairGoesBack,
+        || Story::of_small_files(3),
+        |cluster| {
+            for step in 0..3 {
+                at(cluster, 3_000 + step * 3_500, |cluster| rot_state(cluster, follower(cluster), 100));
+            }
+        },
+    );
+}
