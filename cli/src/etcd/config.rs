@@ -31,6 +31,8 @@ pub struct EtcdConfig {
     pub must_exist: bool,
     /// The member.
     pub member: MemberConfig,
+    /// The file that gets what the member does, if any.
+    pub observations: Option<PathBuf>,
     /// The client port's limits.
     pub serve: ServeOptions,
     /// Where the log goes.
@@ -69,11 +71,25 @@ impl EtcdConfig {
             keep_alive_timeout: duration(settings, "grpc-keepalive-timeout"),
             ..ServeOptions::default()
         };
+        let observations = match settings.text("observations-file") {
+            "" => None,
+            path => Some(PathBuf::from(path)),
+        };
         let data_dir = match settings.text("data-dir") {
             "" => PathBuf::from(format!("{name}.etcd")),
             dir => PathBuf::from(dir),
         };
-        Ok(EtcdConfig { name, data_dir, listen_client, listen_peer, must_exist, member, serve, log })
+        Ok(EtcdConfig {
+            name,
+            data_dir,
+            listen_client,
+            listen_peer,
+            must_exist,
+            member,
+            observations,
+            serve,
+            log,
+        })
     }
 
     /// This member's own entry.
@@ -232,6 +248,9 @@ fn member_config(
     config.max_txn_ops = positive(settings, "max-txn-ops")? as usize;
     config.max_request_bytes = positive(settings, "max-request-bytes")? as usize;
     config.catch_up_entries = positive(settings, "snapshot-catchup-entries")?;
+    config.wal_segment_bytes = positive(settings, "wal-segment-bytes")?;
+    config.checkpoint_bytes = positive(settings, "checkpoint-bytes")?;
+    config.overlay_bytes = positive(settings, "overlay-bytes")? as usize;
     let old_name = "experimental-watch-progress-notify-interval";
     let progress = if settings.is_given(old_name) { old_name } else { "watch-progress-notify-interval" };
     config.progress_interval = duration(settings, progress);

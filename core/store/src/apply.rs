@@ -59,6 +59,9 @@ impl Applier {
     ) -> Result<Outcome, String> {
         assert!(entry.index > 0 && entry.term >= self.last_term, "entries come in order");
         self.last_term = entry.term;
+        if let Some(observer) = &self.observer {
+            observer.applying(entry.index);
+        }
         if entry.is_conf_change() {
             return self.change_conf(store, consensus, entry);
         }
