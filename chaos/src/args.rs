@@ -1,10 +1,11 @@
 //! The command line.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use io_sim::hunt;
 use io_sim::load::Kind;
 use kernel::{Bug, Planted};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Show where two runs begin to differ.
     Diff(Diff),
+    /// Run plans of the store on real processes, in network namespaces of their own. Needs root.
+    Real(Real),
     /// Print the plan that a seed stands for.
     Plan {
         /// The seed.
@@ -304,6 +307,42 @@ pub enum Keep {
     Run,
 }
 
+/// Arguments of `real`.
+#[derive(ClapArgs)]
+#[command(group = ArgGroup::new("what").required(true).args(["plan", "seed"]))]
+pub struct Real {
+    /// A file with a plan, or - for standard input.
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<String>,
+    /// A seed, or the first and the last of several.
+    #[arg(long, value_name = "N|A..B", value_parser = parse_seeds)]
+    pub seed: Option<RangeInclusive<u64>>,
+    /// The program that is tested; `orlop` beside this one by default.
+    #[arg(long, value_name = "PATH")]
+    pub program: Option<PathBuf>,
+    /// The folder for what is kept of runs that fail.
+    #[arg(long, value_name = "FOLDER", default_value = "orlop-real")]
+    pub keep: PathBuf,
+    /// Form of the report.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    /// Already in namespaces of its own.
+    #[arg(long, hide = true)]
+    pub inside: bool,
+}
+
+/// Reads one seed, or the first and the last of several, both included.
+fn parse_seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
+    let (first, last) = text.split_once("..").unwrap_or((text, text));
+    let number = |text: &str| text.parse::<u64>().ok();
+    match (number(first), number(last.trim_start_matches('='))) {
+        (Some(first), Some(last)) if first <= last => Ok(first..=last),
+        _ => Err(format!(
+            "{text:?} is neither a seed, as in 7, nor the first and the last of several, as in 1..20"
+        )),
+    }
+}
+
 /// Arguments of `report`.
 #[derive(ClapArgs)]
 pub struct ReportArgs {
@@ -353,6 +392,15 @@ mod tests {
         assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
         for wrong in ["", "5h", "s", "-1s", "1e99s"] {
             assert!(parse_stop(wrong).unwrap_err().contains("no duration"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn seeds_are_one_or_several() {
+        assert_eq!(parse_seeds("7"), Ok(7..=7));
+        assert_eq!(parse_seeds("1..20"), Ok(1..=20));
+        for wrong in ["", "a", "5..1", "1..", "..3", "1-2"] {
+            assert!(parse_seeds(wrong).unwrap_err().contains("1..20"), "{wrong}");
         }
     }
 

@@ -5,6 +5,7 @@
 //! `replay` runs one seed or one plan file, with a trace if asked: the same bytes each time. `plan` prints the plan of
 //! a seed, to be read, cut and replayed. `shrink` makes a small plan of one that fails; `diff` shows where two runs part;
 //! `report` draws a run as a page; `bugbase` keeps what once failed; `mutants` measures how many seeds a planted bug takes. Each takes `--workload`.
+//! `real` does a plan of the store to real processes.
 //! Exit codes: 0 all held, 1 an invariant broke (or two runs differ, or a bug was not found), 2 wrong usage.
 #![forbid(unsafe_code)]
 
@@ -15,6 +16,7 @@ mod diff;
 mod keep;
 mod mutants;
 mod progress;
+mod real;
 mod replay;
 mod report;
 mod shrink;
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         args::Command::Bugbase(bugbase) => keep::bugbase(&bugbase),
         args::Command::Report(report) => report::report(&report),
         args::Command::Diff(diff) => diff::diff(&diff),
+        args::Command::Real(real) => real::real(&real),
         args::Command::Plan { seed, workload } => replay::print_plan(seed, workload),
     };
     match outcome {

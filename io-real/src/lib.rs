@@ -22,6 +22,8 @@ mod metrics;
 pub mod namespaces;
 pub mod ports;
 pub mod process;
+#[cfg(feature = "rig")]
+pub mod rig;
 pub mod served;
 pub mod server;
 mod stopping;

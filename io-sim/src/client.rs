@@ -158,7 +158,7 @@ impl Clients {
         let Some(running) = self.0.cluster.member(member) else { return Outcome::Unknown };
         let (answer, answered) = oneshot::channel();
         world.spawn_on(to, "request", async move {
-            let _ = answer.send(serve(running, call).await);
+            let _ = answer.send(serve(&running, call).await);
         });
         let outcome = answered.await.unwrap_or(Outcome::Unknown);
         let Some(back) = world.link(to, from, WEIGHT).first().copied() else {
@@ -251,7 +251,7 @@ impl Clients {
 }
 
 /// From where a watcher goes on that has seen `response`.
-fn after(response: &WatchResponse, next: i64) -> i64 {
+pub fn after(response: &WatchResponse, next: i64) -> i64 {
     if response.canceled {
         return next.max(response.compact_revision);
     }
@@ -316,8 +316,8 @@ async fn next_or(
     }
 }
 
-/// A request at the member.
-async fn serve(member: Member, call: Call) -> Outcome {
+/// A request at whoever serves, and what its caller may conclude from the answer.
+pub async fn serve(member: &(impl Kv + ?Sized), call: Call) -> Outcome {
     let answer = match call {
         Call::Range(request) => member.range(request).await.map(Reply::Range),
         Call::Put(request) => member.put(request).await.map(Reply::Put),

@@ -4,6 +4,7 @@
 //! after [`SETTLE`] the cluster must serve as if nothing had been. Safety is judged through both: what members are
 //! seen to do, at once (the run stops at the first broken invariant); what clients were told, at the end.
 
+use crate::checkers::logs::Logs;
 use crate::checkers::replay::{Command, Replay};
 use crate::checkers::{Checked, Failure, leases, liveness, watch, wgl};
 use crate::client::{Clients, PATIENCE};
@@ -27,7 +28,7 @@ pub const SETTLE: Duration = Duration::from_secs(14);
 /// How long a watcher or a follower may be behind in the calm.
 const LAG: Duration = Duration::from_secs(3);
 /// How much longer than its TTL a lease may live in the calm: the leader's round, a proposal, an election's extension.
-const LEASE_SLACK: Duration = Duration::from_secs(4);
+pub const LEASE_SLACK: Duration = Duration::from_secs(4);
 /// Steps of the black-box search for one key.
 const WGL_STEPS: u64 = 20_000;
 /// Keys that are judged as black boxes in each run.
@@ -81,7 +82,8 @@ pub struct Counts {
 }
 
 impl Counts {
-    fn of(history: &History) -> Counts {
+    /// Those of `history`.
+    pub fn of(history: &History) -> Counts {
         let mut counts = Counts::default();
         for operation in &history.operations {
             match operation.outcome {
@@ -194,10 +196,6 @@ fn verdict(world: &World, cluster: &Cluster, storm: &Storm, history: &History) -
     }
     let plan = cluster.plan();
     let (calm, end) = (Duration::from_millis(plan.calm_ms), Duration::from_millis(plan.end_ms));
-    let replay = Replay::new(evidence.logs.entries(), decode)?;
-    replay.check(history)?;
-    black_box(history)?;
-    watch::check(&history.watches, &replay, end.saturating_sub(LAG))?;
     let terms = leases::Terms {
         drift_ppm: storm.worst_drift_ppm(),
         disturbed: evidence.elected.max(calm),
@@ -205,11 +203,21 @@ fn verdict(world: &World, cluster: &Cluster, storm: &Storm, history: &History) -
         slack: LEASE_SLACK,
         end,
     };
+    judge(history, &evidence.logs, plan.members, terms)
+}
+
+/// Asks every checker that judges a whole run: of what its clients saw, given the log that `members` members applied.
+pub fn judge(history: &History, logs: &Logs, members: u8, terms: leases::Terms) -> Checked {
+    let leases::Terms { healthy, end, .. } = terms;
+    let replay = Replay::new(logs.entries(), decode)?;
+    replay.check(history)?;
+    black_box(history)?;
+    watch::check(&history.watches, &replay, end.saturating_sub(LAG))?;
     leases::check(history, &replay, terms)?;
     // A call is judged when it had all the time that a client gives it.
-    if calm + SETTLE + PATIENCE < end {
-        liveness::calls(history, calm + SETTLE)?;
-        liveness::caught_up(&evidence.logs, cluster.members().map(u64::from), end.saturating_sub(LAG))?;
+    if healthy + PATIENCE < end {
+        liveness::calls(history, healthy)?;
+        liveness::caught_up(logs, (1..=members).map(u64::from), end.saturating_sub(LAG))?;
     }
     Ok(())
 }

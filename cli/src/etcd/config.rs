@@ -31,6 +31,8 @@ pub struct EtcdConfig {
     pub must_exist: bool,
     /// The member.
     pub member: MemberConfig,
+    /// The file that gets what the member does, if any.
+    pub observations: Option<PathBuf>,
     /// The client port's limits.
     pub serve: ServeOptions,
     /// Where the log goes.
@@ -69,11 +71,25 @@ impl EtcdConfig {
             keep_alive_timeout: duration(settings, "grpc-keepalive-timeout"),
             ..ServeOptions::default()
         };
+        let observations = match settings.text("observations-file") {
+            "" => None,
+            path => Some(PathBuf::from(path)),
+        };
         let data_dir = match settings.text("data-dir") {
             "" => PathBuf::from(format!("{name}.etcd")),
             dir => PathBuf::from(dir),
         };
-        Ok(EtcdConfig { name, data_dir, listen_client, listen_peer, must_exist, member, serve, log })
+        Ok(EtcdConfig {
+            name,
+            data_dir,
+            listen_client,
+            listen_peer,
+            must_exist,
+            member,
+            observations,
+            serve,
+            log,
+        })
     }
 
     /// This member's own entry.
@@ -234,6 +250,9 @@ fn member_config(
     config.catch_up_entries = positive(settings, "snapshot-catchup-entries")?;
     config.scrub_bytes = whole(settings, "scrub-bytes-per-second")?;
     config.scrub_pause = duration(settings, "scrub-interval");
+    config.wal_segment_bytes = positive(settings, "wal-segment-bytes")?;
+    config.checkpoint_bytes = positive(settings, "checkpoint-bytes")?;
+    config.overlay_bytes = positive(settings, "overlay-bytes")? as usize;
     let old_name = "experimental-watch-progress-notify-interval";
     let progress = if settings.is_given(old_name) { old_name } else { "watch-progress-notify-interval" };
     config.progress_interval = duration(settings, progress);

@@ -25,6 +25,8 @@ pub enum Fate {
     Honoured,
     /// Any value is accepted: it tunes something that this store does not have.
     Harmless,
+    /// Orlop's own, which etcd does not have: for tests that want to see inside, or rare paths to be common.
+    Own,
     /// Only its default is accepted for now.
     NotYet,
 }
@@ -78,6 +80,12 @@ flags! {
         "log-format" Text "json",
         "log-outputs" Text "default",
         "logger" Text "zap",
+    }
+    Own {
+        "observations-file" Text "",
+        "wal-segment-bytes" Int "67108864",
+        "checkpoint-bytes" Int "8388608",
+        "overlay-bytes" Int "33554432",
     }
     Harmless {
         "snapshot-count" Int "10000",
@@ -346,6 +354,7 @@ pub fn help() -> String {
     );
     for (fate, title) in [
         (Fate::Honoured, "Flags:"),
+        (Fate::Own, "Flags that etcd does not have, for tests of the store itself:"),
         (Fate::Harmless, "Flags that are accepted and have no effect here:"),
         (Fate::NotYet, "Flags that are accepted only at their default for now:"),
     ] {

@@ -10,6 +10,7 @@ pub mod serve;
 #[cfg(test)]
 mod tests;
 mod urls;
+mod witness;
 
 use crate::log::Log;
 use flags::{Asked, Settings};

@@ -8,6 +8,7 @@
 use super::Refusal;
 use super::config::EtcdConfig;
 use super::urls::Url;
+use super::witness::Witness;
 use crate::log::Log;
 use io_real::ports;
 use io_real::server::{self, ClientListener};
@@ -161,7 +162,17 @@ async fn start(config: &EtcdConfig) -> Result<Member, Refusal> {
         )));
     }
     let io = ports::io(&config.data_dir);
-    Member::start(io, config.member.clone()).await.map_err(|error| {
+    let mut member = config.member.clone();
+    if let Some(path) = &config.observations {
+        let witness = Witness::open(path).map_err(|error| {
+            let path = path.display();
+            Refusal::start(format!(
+                "--observations-file={path}: {error}: name a file in a folder that exists, or leave it out"
+            ))
+        })?;
+        member.observer = Some(Arc::new(witness));
+    }
+    Member::start(io, member).await.map_err(|error| {
         let peers = config.listen_peer.iter().map(Url::to_string).collect::<Vec<_>>().join(",");
         Refusal::start(format!("{error} (--data-dir={dir}, --listen-peer-urls={peers})"))
     })

@@ -78,6 +78,9 @@ impl Applier {
         consensus: &mut Consensus,
         entry: Entry,
     ) -> Result<Outcome, Refusal> {
+        if let Some(observer) = &self.observer {
+            observer.applying(entry.index);
+        }
         if entry.is_conf_change() {
             assert!(entry.index > 0 && entry.term >= self.last_term, "entries come in order");
             self.last_term = entry.term;

@@ -120,6 +120,9 @@ impl MemberConfig {
 
 /// Sees what happens inside a member, at the moment it happens. Must not block and must not call the member.
 pub trait Observer: Send + Sync {
+    /// The entry at `index` is about to be applied: whatever a reader sees of it, it sees later.
+    fn applying(&self, _index: u64) {}
+
     /// Something happened.
     fn observe(&self, what: Observation);
 }

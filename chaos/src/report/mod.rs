@@ -1,8 +1,11 @@
 //! `report`: a run as one HTML page that needs no network: a lane for each machine, faults, processes, leaders, calls, messages.
 //!
-//! The page is `report.html` with the run's events as JSON inside; its script draws them. What is frequent is capped, evenly over
-//! the run, and the page says how much is not shown: a page must open at once. The work of disks and applied entries are
-//! left out; `replay --trace` has them.
+//! The page is `page.html` with its style, its scripts and the run's events as JSON inside; the scripts draw them. Of a run that
+//! fails it shows first what broke, the operation that the checker names, and the faults without which it would not have broken
+//! ([`blame`]). What is frequent is capped, evenly over the run, and the page says how much is not shown: a page must open at
+//! once. The work of disks and applied entries are left out; `replay --trace` has them.
+
+mod blame;
 
 use crate::args::ReportArgs;
 use crate::replay::load_of;
@@ -14,9 +17,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-const PAGE: &str = include_str!("report.html");
+const PAGE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page.css");
+/// In the order in which they build on each other.
+const SCRIPTS: [&str; 3] = [include_str!("model.js"), include_str!("view.js"), include_str!("hands.js")];
 /// Stands in the page where the events go.
 const PLACE: &str = "/*RUN*/";
+/// Longest search for the faults that a failure needs.
+const BLAME: Duration = Duration::from_secs(60);
 /// Most messages on a page.
 const MAX_MESSAGES: usize = 4_000;
 /// Most calls, and most events of watchers, on a page.
@@ -46,7 +54,11 @@ pub fn report(args: &ReportArgs) -> Result<bool, String> {
     });
     let report = load.run(Options { planted: args.plant.planted()?, trace: Some(sink) });
     let marks = std::mem::take(&mut *marks.lock().expect("no holder panics"));
-    let page = page(&load, &report, marks);
+    let failure = report.failure.as_ref().map(|failure| {
+        let blame = blame::blame(&load, failure, args.plant.planted().unwrap_or_default(), BLAME);
+        blame::json(failure, &blame, report.simulated)
+    });
+    let page = page(&load, &report, marks, failure);
     std::fs::write(&args.out, &page).map_err(|error| format!("{}: {error}", args.out.display()))?;
     println!("{report}\n{}: {} KiB", args.out.display(), page.len() / 1_024);
     Ok(report.passed())
@@ -104,8 +116,8 @@ fn thin(marks: Vec<Mark>) -> (Vec<Mark>, BTreeMap<&'static str, usize>) {
     (kept, gone)
 }
 
-/// The whole page.
-fn page(load: &Load, report: &Report, marks: Vec<Mark>) -> String {
+/// The whole page; `failure` as [`blame::json`] has it.
+fn page(load: &Load, report: &Report, marks: Vec<Mark>, failure: Option<Value>) -> String {
     let (marks, gone) = thin(marks);
     let lanes = lanes(&marks);
     let number = |name: &str| lanes.iter().position(|lane| lane == name).unwrap_or(0);
@@ -113,20 +125,41 @@ fn page(load: &Load, report: &Report, marks: Vec<Mark>) -> String {
         .iter()
         .map(|mark| json!([mark.at.as_micros() as u64, number(&mark.node), mark.kind, mark.text]))
         .collect();
-    let failure = report.failure.as_ref().map(ToString::to_string);
     let run = json!({
         "title": format!("{} seed {}", load.kind(), report.seed),
         "commit": env!("ORLOP_COMMIT"),
         "failure": failure,
+        "figures": figures(report),
         "summary": report.to_string(),
         "plan": load.to_string(),
+        "calm": calm_of(&load.to_string()),
         "lanes": lanes,
         "end": report.simulated.as_micros() as u64,
         "events": events,
         "gone": gone,
     });
     // Nothing in the text may end the script.
-    PAGE.replace(PLACE, &run.to_string().replace('<', "\\u003c"))
+    let run = run.to_string().replace('<', "\\u003c");
+    let page = PAGE.replace("/*STYLE*/", STYLE).replace("/*SCRIPT*/", &SCRIPTS.concat());
+    page.replace(PLACE, &run)
+}
+
+/// What stands in the head of the page.
+fn figures(report: &Report) -> Vec<(&'static str, String)> {
+    let faults: u64 = report.classes.values().sum();
+    vec![
+        ("s simulated", format!("{:.1}", report.simulated.as_secs_f64())),
+        ("calls", report.operations.total().to_string()),
+        ("faults", faults.to_string()),
+        ("elections", report.elections.to_string()),
+        ("entries", report.entries.to_string()),
+    ]
+}
+
+/// When the calm begins, in microseconds, as the plan says: `plan ... calm=30000ms`.
+fn calm_of(plan: &str) -> Option<u64> {
+    let text = plan.split_whitespace().find_map(|word| word.strip_prefix("calm=")?.strip_suffix("ms"))?;
+    text.parse::<u64>().ok().map(|ms| ms * 1_000)
 }
 
 /// The lanes: the world, members, then the others, each kind by number.
@@ -176,8 +209,9 @@ mod tests {
         (plan.calm_ms, plan.end_ms) = (10, 10);
         let load = Load::Store(plan);
         let report = load.run(Options::default());
-        let page = page(&load, &report, vec![of("call", "c1")]);
+        let page = page(&load, &report, vec![of("call", "c1")], None);
         assert_eq!(page.matches("</script>").count(), PAGE.matches("</script>").count());
+        assert!(SCRIPTS.iter().chain([&STYLE]).all(|part| page.contains(part)));
         assert!(!page.contains("http://") && !page.contains("https://"));
         let json = page.split("id=\"run\">").nth(1).unwrap().split("</script>").next().unwrap();
         let run: Value = serde_json::from_str(json).unwrap();
