@@ -19,8 +19,7 @@ const SEEDS: u64 = 5_000;
 const BUDGET: Duration = Duration::from_secs(600);
 
 /// A seed at which each bug is found. A bug that is not here is hunted from seed 1.
-const KNOWN: &[(Bug, u64)] = &[
-];
+const KNOWN: &[(Bug, u64)] = &[];
 
 /// Whether the run of `seed` with the bug fails; what came of it as a hunt of one run.
 fn at(kind: Kind, bug: Bug, seed: u64) -> Hunt {

@@ -56,6 +56,12 @@ pub struct MemberConfig {
     pub progress_interval: Duration,
     /// Responses that one watch stream buffers before its watchers lag and are caught up from history.
     pub watch_buffer: usize,
+    /// Events that may wait for the loop; more requests are refused, peers wait.
+    pub inbox: usize,
+    /// Frames that may wait for one peer; more are dropped.
+    pub peer_queue: usize,
+    /// Appends that the leader sends to one follower before it waits for an answer.
+    pub max_inflight: usize,
     /// Who is told of what happens inside; used by checkers.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -81,6 +87,9 @@ impl MemberConfig {
             max_txn_ops: 128,
             progress_interval: Duration::from_secs(600),
             watch_buffer: 128,
+            inbox: 16_384,
+            peer_queue: 4_096,
+            max_inflight: 512,
             observer: None,
         }
     }

@@ -29,8 +29,6 @@ use mvcc::watch::Hub;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Events that may wait for the loop; more requests are refused, peers wait.
-const INBOX: usize = 16_384;
 /// What a fragment may take beyond the largest request, in bytes.
 const FRAGMENT_OVERHEAD: usize = 512 << 10;
 /// How long a read waits for its confirmation before it is asked for again.
@@ -201,7 +199,7 @@ fn assemble(
     let incarnation = draws.next_u64();
     let shared = Arc::new(Shared::new(draws.next_u64() >> 1, meter.clone()));
     notes.into_iter().for_each(|note| shared.note(note));
-    let (events, outlet) = inbox(INBOX);
+    let (events, outlet) = inbox(config.inbox);
     let last_index = restored.entries.last().map_or(restored.snapshot.index, |entry| entry.index);
     let identity = identity(&config, incarnation, last_index, meter);
     let applier = Applier::new(config.member_id, config.observer.clone(), store.applied_term(), membership);
@@ -232,7 +230,7 @@ fn assemble(
         _lock: lock,
     }));
     let node = Node {
-        links: Links::start(&io, &identity, &events),
+        links: Links::start(&io, &identity, config.peer_queue, &events),
         persist: Persist::new(
             &io,
             log_worker,
@@ -305,7 +303,7 @@ fn consensus(
         election_tick: config.election_ticks,
         heartbeat_tick: 1,
         max_size_per_msg: 1 << 20,
-        max_inflight_msgs: 512,
+        max_inflight_msgs: config.max_inflight,
         max_uncommitted_bytes: 256 << 20,
         max_committed_bytes: 4 << 20,
         seed,
