@@ -124,5 +124,5 @@ pub fn run(args: &Run) -> Result<bool, String> {
         Output::Text => print!("{}", coverage.text(began.elapsed())),
         Output::Json => println!("{:#}", coverage.json(began.elapsed())),
     }
-    Ok(kept && coverage.failures.is_empty())
+    Ok(kept && coverage.failures.is_empty() && (!args.complete || coverage.is_complete()))
 }

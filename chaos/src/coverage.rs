@@ -1,5 +1,9 @@
 //! What a campaign has seen: sums over its reports.
+//!
+//! A class of fault counts as seen when it really did something, not when a plan had it. A named point that no run reached must stand
+//! in a table of docs/faults.md that says why; the table is part of the program, so that what it does not explain is told.
 
+use io_sim::Effect;
 use io_sim::checkers::Failure;
 use io_sim::load::{Kind, replay_line};
 use io_sim::runner::{Counts, Report};
@@ -9,6 +13,18 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 include!(concat!(env!("OUT_DIR"), "/probes.rs"));
+
+/// Where the explanations stand: a table whose rows open with a point's name.
+const BOOK: &str = include_str!("../../docs/faults.md");
+/// The heading above the table.
+const EXPLAINED: &str = "## Points that campaigns do not reach";
+
+/// The points that the book explains.
+fn explained() -> BTreeSet<&'static str> {
+    let table = BOOK.split_once(EXPLAINED).map_or("", |(_, rest)| rest.split("\n## ").next().unwrap_or(""));
+    let name = |line: &'static str| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name);
+    table.lines().filter_map(name).collect()
+}
 
 /// Sums over reports.
 #[derive(Default)]
@@ -24,6 +40,7 @@ pub struct Coverage {
     entries: u64,
     elections: u64,
     classes: BTreeMap<&'static str, u64>,
+    happened: BTreeMap<&'static str, u64>,
     probes: BTreeMap<&'static str, u64>,
     /// Runs that failed, with what broke.
     pub failures: BTreeMap<(Kind, u64), Failure>,
@@ -47,6 +64,9 @@ impl Coverage {
         for class in report.classes.keys() {
             *self.classes.entry(class).or_default() += 1;
         }
+        for (name, count) in &report.happened {
+            *self.happened.entry(name).or_default() += count;
+        }
         for (name, count) in &report.probes {
             *self.probes.entry(name).or_default() += count;
         }
@@ -67,14 +87,44 @@ impl Coverage {
         kinds.flat_map(|kind| kind.classes().iter().copied()).collect()
     }
 
-    /// Named points that no run reached.
+    /// Named points that no run reached and the book does not explain.
     fn never(&self) -> Vec<&'static str> {
-        KNOWN.iter().copied().filter(|name| !self.probes.contains_key(name)).collect()
+        let explained = explained();
+        let known = KNOWN.iter().copied().filter(|name| self.is_of_these_runs(name));
+        known.filter(|name| !self.probes.contains_key(name) && !explained.contains(name)).collect()
     }
 
-    /// Classes of fault that no run had.
+    /// Named points that no run reached, as the book says.
+    fn as_explained(&self) -> Vec<&'static str> {
+        explained().into_iter().filter(|name| !self.probes.contains_key(name)).collect()
+    }
+
+    /// Whether a point lies in a part that takes part in these runs.
+    fn is_of_these_runs(&self, point: &str) -> bool {
+        let has = |kind| self.kinds.contains(&kind) || self.kinds.contains(&Kind::Whole);
+        match point.split(':').next().unwrap_or("") {
+            "agent" | "engine" => has(Kind::Fleet),
+            "flannel" | "holder" => has(Kind::Flannel),
+            _ => self.kinds.contains(&Kind::Store),
+        }
+    }
+
+    /// Classes of fault that no run had, or that never did anything.
     fn absent(&self) -> Vec<&'static str> {
-        self.known_classes().into_iter().filter(|class| !self.classes.contains_key(class)).collect()
+        let known = self.known_classes().into_iter();
+        known.filter(|class| self.seen(class) == 0).collect()
+    }
+
+    /// How often a class of fault did something; for one that is not counted where it happens, the runs that had it.
+    fn seen(&self, class: &str) -> u64 {
+        let runs = self.classes.get(class).copied().unwrap_or(0);
+        let counted = Effect::ALL.iter().any(|(_, name)| *name == class);
+        if counted { self.happened.get(class).copied().unwrap_or(0) } else { runs }
+    }
+
+    /// Whether every class of fault was seen, and every point reached or explained.
+    pub fn is_complete(&self) -> bool {
+        self.absent().is_empty() && self.never().is_empty()
     }
 
     /// The report as JSON; `wall` is how long the campaign took.
@@ -95,8 +145,11 @@ impl Coverage {
             "elections": self.elections,
             "fault_classes": self.classes,
             "fault_classes_never": self.absent(),
+            "fault_effects": self.happened,
             "sometimes": self.probes,
             "sometimes_never": self.never(),
+            "sometimes_explained": self.as_explained(),
+            "complete": self.is_complete(),
             "failures": failures.collect::<Vec<_>>(),
         })
     }
@@ -130,14 +183,25 @@ impl Coverage {
             "{ok} calls answered, {refused} refused, {unknown} unknown; {} entries, {} elections",
             self.entries, self.elections
         )?;
-        out.push_str("\nfault classes, and the runs that had them:\n");
+        out.push_str("\nfault classes, the runs that had them, and how often they did something:\n");
         for class in self.known_classes() {
-            writeln!(out, "  {:>8}  {class}", self.classes.get(class).copied().unwrap_or(0))?;
+            writeln!(
+                out,
+                "  {:>8} {:>10}  {class}",
+                self.classes.get(class).copied().unwrap_or(0),
+                self.seen(class)
+            )?;
+        }
+        out.push_str("\nwhat else went wrong:\n");
+        let known = self.known_classes();
+        for (name, count) in self.happened.iter().filter(|(name, _)| !known.contains(*name)) {
+            writeln!(out, "  {count:>19}  {name}")?;
         }
         out.push_str("\nnamed rare branches, and how often they were reached:\n");
         for (name, count) in &self.probes {
             writeln!(out, "  {count:>8}  {name}")?;
         }
+        self.as_explained().iter().try_for_each(|name| writeln!(out, " explained  {name}"))?;
         self.never().iter().try_for_each(|name| writeln!(out, "     never  {name}"))?;
         if self.failures.is_empty() {
             return out.write_str("\nevery invariant held\n");
@@ -154,5 +218,26 @@ impl Coverage {
             writeln!(out, "    {}", replay_line(kind, seeds[0]))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_book_explains_points_that_exist() {
+        let explained = explained();
+        let unknown: Vec<_> = explained.iter().filter(|name| !KNOWN.contains(name)).collect();
+        assert!(unknown.is_empty(), "docs/faults.md explains points that are not there: {unknown:?}");
+        assert!(BOOK.contains(EXPLAINED));
+    }
+
+    #[test]
+    fn an_empty_campaign_is_not_complete() {
+        let mut coverage = Coverage::default();
+        coverage.kinds.insert(Kind::Store);
+        assert!(!coverage.is_complete());
+        assert!(coverage.absent().contains(&"partition"));
     }
 }

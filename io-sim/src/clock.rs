@@ -31,16 +31,24 @@ struct Line {
     anchor_local: u64,
     drift_ppb: i64,
     wall_skew_ns: i64,
+    /// The machine sleeps, and its monotonic clock stands still.
+    asleep: bool,
 }
 
 impl Line {
     fn local(&self, world: u64) -> u64 {
+        if self.asleep {
+            return self.anchor_local;
+        }
         let passed = i128::from(world.saturating_sub(self.anchor_world));
         self.anchor_local + (passed * (BILLION + i128::from(self.drift_ppb)) / BILLION) as u64
     }
 
     /// The first world time at which `local` is reached.
     fn world(&self, local: u64) -> u64 {
+        if self.asleep {
+            return u64::MAX;
+        }
         let rate = BILLION + i128::from(self.drift_ppb);
         let wanted = i128::from(local.saturating_sub(self.anchor_local));
         let passed = (wanted * BILLION + rate - 1) / rate;
@@ -56,7 +64,13 @@ impl Line {
 impl Face {
     /// A clock without drift or skew that shows `since_boot` at world time `world`.
     pub fn new(world: u64, since_boot: u64) -> Face {
-        let line = Line { anchor_world: world, anchor_local: since_boot, drift_ppb: 0, wall_skew_ns: 0 };
+        let line = Line {
+            anchor_world: world,
+            anchor_local: since_boot,
+            drift_ppb: 0,
+            wall_skew_ns: 0,
+            asleep: false,
+        };
         Face(Mutex::new(line))
     }
 
@@ -82,12 +96,32 @@ impl Face {
         self.with(|line| line.wall_skew_ns = line.wall_skew_ns.saturating_add(by_ns));
     }
 
+    /// The machine falls asleep at `world`: monotonic time stands still, wall time goes on.
+    pub fn fall_asleep(&self, world: u64) {
+        self.with(|line| {
+            line.move_anchor(world);
+            line.asleep = true;
+        });
+    }
+
+    /// The machine wakes. The caller nudges the sleepers.
+    pub fn wake(&self, world: u64) {
+        self.with(|line| {
+            if std::mem::take(&mut line.asleep) {
+                let slept = world.saturating_sub(line.anchor_world);
+                line.anchor_world = world;
+                line.wall_skew_ns = line.wall_skew_ns.saturating_add(slept as i64);
+            }
+        });
+    }
+
     /// The machine boots: monotonic time starts again at `since_boot`; the wall clock keeps what it shows.
     pub fn reboot(&self, world: u64, since_boot: u64) {
         self.with(|line| {
             let lost = line.local(world) as i64 - since_boot as i64;
             line.anchor_world = world;
             line.anchor_local = since_boot;
+            line.asleep = false;
             line.wall_skew_ns = line.wall_skew_ns.saturating_add(lost);
         });
     }

@@ -9,8 +9,9 @@ use crate::checkers::leaders::Leaders;
 use crate::checkers::logs::{Applied, Logs};
 use crate::checkers::{Checked, Failure};
 use crate::plan::Plan;
-use crate::sched::NodeId;
+use crate::sched::{Effect, NodeId};
 use crate::world::{End, World};
+use futures_util::future::select;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -57,6 +58,8 @@ struct Script {
     ends: Vec<(u8, String)>,
     /// The newest version of the peers' protocol that single members speak.
     protocols: BTreeMap<u8, u32>,
+    /// Members whose disks have lost, or hide, what they had promised to keep.
+    damaged: BTreeSet<u8>,
 }
 
 struct Watchman {
@@ -171,6 +174,11 @@ impl Cluster {
         self.script().protocols.insert(member, version);
     }
 
+    /// The disk of `member` has lost, or hides, what it had promised to keep: an operator replaces it where the member cannot go on.
+    pub fn is_damaged(&self, member: u8) {
+        self.script().damaged.insert(member);
+    }
+
     /// How `member` has ended by itself so far, oldest first; only of those that may.
     pub fn ends(&self, member: u8) -> Vec<String> {
         let script = self.script();
@@ -185,6 +193,9 @@ impl Cluster {
     fn forget(&self, node: NodeId, _: End) {
         if let Some(position) = self.0.nodes.iter().position(|candidate| *candidate == node) {
             let gone = self.slots()[position].take();
+            if gone.is_none() {
+                self.0.world.sched().effect(Effect::CrashInRecovery);
+            }
             drop(gone);
         }
     }
@@ -236,7 +247,15 @@ impl Cluster {
 
     /// Whether the plan does anything to disks that a member may see as an error, and is not over with it.
     fn disk_may_fail(&self) -> bool {
-        let names = ["fail-sync", "full-disk", "power-loss-after"];
+        let names = [
+            "fail-sync",
+            "full-disk",
+            "power-loss-after",
+            "crash-in-recovery",
+            "write-error",
+            "short-write",
+            "read-error",
+        ];
         let calm = Duration::from_millis(self.0.plan.calm_ms);
         self.0.world.now() <= calm + RESTART
             && self.0.plan.faults.iter().any(|fault| names.contains(&fault.class.name()))
@@ -249,7 +268,7 @@ impl Cluster {
             self.script().ends.push((member, text));
             return self.0.world.after(Duration::ZERO, move |world| world.crash(node));
         }
-        if self.0.plan.damages(member) {
+        if self.script().damaged.contains(&member) {
             return self.replace_disk(member);
         }
         if !excused {
@@ -264,12 +283,34 @@ impl Cluster {
         });
     }
 
+    /// Stops a member in good order, or ends it after `limit`; it starts again `down` later.
+    pub fn restart(&self, member: u8, limit: Duration, down: Duration) {
+        let node = self.node(member);
+        let Some(running) = self.member(member) else { return };
+        let (cluster, world) = (self.clone(), self.0.world.clone());
+        let owner = world.sched().owner(node);
+        world.sched().effect(Effect::RollingRestart);
+        world.clone().spawn_on(NodeId::WORLD, "told to stop", async move {
+            let stopped = Box::pin(async move { running.stop().await });
+            select(stopped, world.sleep_until(world.now() + limit)).await;
+            // Not in the middle of a turn of a task.
+            world.after(Duration::ZERO, move |world| {
+                // Unless it has died, or even been started again, in the meantime.
+                if world.sched().owner(node) == owner {
+                    world.crash(node);
+                }
+                world.after(down, move |_| cluster.start(member));
+            });
+        });
+    }
+
     /// What an operator does with a member whose disk is damaged beyond what it can mend by itself.
     fn replace_disk(&self, member: u8) {
         let (cluster, node) = (self.clone(), self.node(member));
         self.0.world.probe().sometimes("cluster: a damaged disk was replaced");
         self.0.world.after(Duration::ZERO, move |world| {
             world.power_loss(node);
+            world.disk_makes_good(node);
             world.wipe(node);
             world.after(RESTART, move |_| cluster.start(member));
         });
@@ -292,7 +333,11 @@ impl Cluster {
             checkpoint_bytes: knobs.checkpoint_bytes,
             overlay_bytes: knobs.overlay_bytes as usize,
             catch_up_entries: knobs.catch_up_entries,
-            cache_bytes: 256 << 10,
+            cache_bytes: knobs.cache_bytes as usize,
+            watch_buffer: knobs.watch_buffer as usize,
+            inbox: knobs.inbox as usize,
+            peer_queue: knobs.queue as usize,
+            max_inflight: knobs.inflight as usize,
             progress_interval: Duration::from_secs(3),
             protocol: self.script().protocols.get(&member).copied().unwrap_or(store::PROTOCOL),
             scrub_pause: SCRUB_PAUSE,

@@ -1,7 +1,7 @@
 //! What the clients saw: each call with its times, its request and its outcome.
 //!
 //! The history is all that a black-box checker may use, and half of what the replay checker uses (the other half is
-//! the log of applied commands, see [`checkers::logs`](crate::checkers::logs)). Times are world time, which no member
+//! the log of applied commands). Times are world time, which no member
 //! can read: real-time order is judged by it.
 //!
 //! Every write carries a *tag*, the number of its operation in the plan, inside of something that the store must keep:

@@ -37,6 +37,7 @@ mod spawn;
 pub mod storm;
 pub mod systemd;
 pub mod trace;
+pub mod whole;
 pub mod workload;
 pub mod world;
 
@@ -44,5 +45,5 @@ pub use clock::MAX_DRIFT_PPM;
 pub use disk::{DiskCounts, DiskFaults, DiskSpeed, Unreadable};
 pub use net::LinkConfig;
 pub use room::{Room, run_sealed};
-pub use sched::{Failure, NodeId};
+pub use sched::{Effect, Failure, NodeId};
 pub use world::{Death, End, Stop, World};

@@ -7,7 +7,8 @@ use crate::flannel::plan::{CLASSES, FlannelPlan};
 use crate::fleet::plan::{FleetPlan, MishapKind};
 use crate::plan::{Class, ParseError, Plan};
 use crate::runner::{Options, Report};
-use crate::{flannel, fleet, runner};
+use crate::whole::plan::{TroubleKind, WholePlan};
+use crate::{flannel, fleet, runner, whole};
 use kernel::{Bug, Planted};
 use std::fmt;
 
@@ -20,6 +21,8 @@ pub enum Kind {
     Fleet,
     /// Machines of a flat network and whoever meddles with them, over a store.
     Flannel,
+    /// Store, fleet and flannel on the same machines.
+    Whole,
 }
 
 /// A run to be.
@@ -31,11 +34,13 @@ pub enum Load {
     Fleet(FleetPlan),
     /// Of a flat network.
     Flannel(FlannelPlan),
+    /// Of a whole cluster.
+    Whole(WholePlan),
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: &'static [Kind] = &[Kind::Store, Kind::Fleet, Kind::Flannel];
+    pub const ALL: &'static [Kind] = &[Kind::Store, Kind::Fleet, Kind::Flannel, Kind::Whole];
 
     /// Its word on the command line.
     pub fn as_str(self) -> &'static str {
@@ -43,6 +48,7 @@ impl Kind {
             Kind::Store => "store",
             Kind::Fleet => "fleet",
             Kind::Flannel => "flannel",
+            Kind::Whole => "whole",
         }
     }
 
@@ -57,6 +63,8 @@ impl Kind {
             Kind::Store => &Bug::STORE,
             Kind::Fleet => &Bug::FLEET,
             Kind::Flannel => &Bug::FLANNEL,
+            // Each is found where it is at home.
+            Kind::Whole => &[],
         }
     }
 
@@ -66,6 +74,7 @@ impl Kind {
             Kind::Store => &Class::NAMES,
             Kind::Fleet => &MishapKind::NAMES,
             Kind::Flannel => &CLASSES,
+            Kind::Whole => &TroubleKind::NAMES,
         }
     }
 
@@ -75,13 +84,15 @@ impl Kind {
             Kind::Store => None,
             Kind::Fleet => Some("fleet"),
             Kind::Flannel => Some("flannel"),
+            Kind::Whole => Some("whole"),
         }
     }
 
     /// Which kind of plan a text is meant to be.
     pub fn meant_by(text: &str) -> Kind {
         let has = |mark| text.lines().any(|line| line.split_whitespace().next() == Some(mark));
-        let marked = Kind::ALL.iter().copied().find(|kind| kind.mark().is_some_and(has));
+        // A whole plan has the marks of its parts too.
+        let marked = Kind::ALL.iter().rev().copied().find(|kind| kind.mark().is_some_and(has));
         marked.unwrap_or(Kind::Store)
     }
 }
@@ -99,6 +110,7 @@ impl Load {
             Kind::Store => Load::Store(Plan::from_seed(seed)),
             Kind::Fleet => Load::Fleet(FleetPlan::from_seed(seed)),
             Kind::Flannel => Load::Flannel(FlannelPlan::from_seed(seed)),
+            Kind::Whole => Load::Whole(WholePlan::from_seed(seed)),
         }
     }
 
@@ -108,6 +120,7 @@ impl Load {
             Kind::Store => Plan::parse(text).map(Load::Store),
             Kind::Fleet => FleetPlan::parse(text).map(Load::Fleet),
             Kind::Flannel => FlannelPlan::parse(text).map(Load::Flannel),
+            Kind::Whole => WholePlan::parse(text).map(Load::Whole),
         }
     }
 
@@ -117,6 +130,7 @@ impl Load {
             Load::Store(_) => Kind::Store,
             Load::Fleet(_) => Kind::Fleet,
             Load::Flannel(_) => Kind::Flannel,
+            Load::Whole(_) => Kind::Whole,
         }
     }
 
@@ -126,6 +140,7 @@ impl Load {
             Load::Store(plan) => runner::run_with(plan, options),
             Load::Fleet(plan) => fleet::runner::run_with(plan, options),
             Load::Flannel(plan) => flannel::runner::run_with(plan, options),
+            Load::Whole(plan) => whole::runner::run_with(plan, options),
         }
     }
 
@@ -141,6 +156,7 @@ impl fmt::Display for Load {
             Load::Store(plan) => plan.fmt(f),
             Load::Fleet(plan) => plan.fmt(f),
             Load::Flannel(plan) => plan.fmt(f),
+            Load::Whole(plan) => plan.fmt(f),
         }
     }
 }

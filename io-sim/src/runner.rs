@@ -66,6 +66,8 @@ pub struct Report {
     pub elections: u64,
     /// Faults of the plan, by class.
     pub classes: BTreeMap<&'static str, u64>,
+    /// What faults really did, by name.
+    pub happened: BTreeMap<&'static str, u64>,
     /// Named rare branches that were reached, and how often.
     pub probes: BTreeMap<&'static str, u64>,
 }
@@ -124,7 +126,9 @@ impl fmt::Display for Report {
             self.elections,
             self.events,
             self.trace_hash
-        )
+        )?;
+        let happened: Vec<_> = self.happened.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        if happened.is_empty() { Ok(()) } else { write!(f, "\n  went wrong: {}", happened.join(", ")) }
     }
 }
 
@@ -178,6 +182,7 @@ fn in_world(world: &World, plan: Arc<Plan>, trace: Option<Sink>, script: impl Fn
         entries: evidence.logs.entries().len() as u64,
         elections: evidence.leaders.elections() as u64,
         classes,
+        happened: world.effects(),
         probes: BTreeMap::new(),
     };
     drop(evidence);
@@ -185,7 +190,8 @@ fn in_world(world: &World, plan: Arc<Plan>, trace: Option<Sink>, script: impl Fn
     report
 }
 
-fn verdict(world: &World, cluster: &Cluster, storm: &Storm, history: &History) -> Checked {
+/// What all checkers say.
+pub(crate) fn verdict(world: &World, cluster: &Cluster, storm: &Storm, history: &History) -> Checked {
     let evidence = cluster.evidence();
     if let Some(failure) = &evidence.failure {
         return Err(failure.clone());

@@ -3,16 +3,26 @@
 //! What cannot begin does nothing (a crash of a member that is down), and ends add up: links are computed from all
 //! faults that are on, cuts are counted by the network, a member is started again by the first end that finds it down.
 
+mod disks;
+mod links;
+
 use crate::clock::MAX_DRIFT_PPM;
 use crate::cluster::Cluster;
 use crate::net::LinkConfig;
-use crate::plan::{Class, Fault, Target, Way};
-use crate::sched::NodeId;
+use crate::plan::{Class, Fault, Target};
+use crate::sched::{Effect, NodeId};
 use crate::world::World;
+use disks::Liars;
 use kernel::rng::Stream;
-use std::collections::BTreeMap;
+use links::Worsened;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+/// How long a member that is told to stop may take.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+
+/// How often somebody looks whether a member that is killed while it recovers has died again.
+const AGAIN: Duration = Duration::from_millis(250);
 
 /// The storm over one cluster; clones share it.
 #[derive(Clone)]
@@ -22,7 +32,8 @@ struct Inner {
     cluster: Cluster,
     /// Every machine, clients too.
     nodes: Vec<NodeId>,
-    links: Mutex<BTreeMap<usize, (Vec<NodeId>, Class)>>,
+    links: Mutex<Worsened>,
+    liars: Mutex<Liars>,
     drifts: Vec<i64>,
 }
 
@@ -40,13 +51,16 @@ impl Storm {
             cluster: cluster.clone(),
             nodes: (1..=count).map(NodeId).collect(),
             links: Mutex::default(),
+            liars: Mutex::default(),
             drifts: drifts.collect(),
         }));
         world.set_all_links(&storm.usual_link());
+        world.set_window(plan.knobs.window as usize);
         for member in cluster.members() {
             let node = cluster.node(member);
             world.set_drift(node, storm.usual_drift(member));
             world.disk_speed(node, |speed| speed.base = Duration::from_micros(plan.knobs.sync_us));
+            world.set_large_sectors(node, plan.knobs.large_sectors);
         }
         for (number, fault) in plan.faults.iter().enumerate() {
             storm.schedule(number, fault);
@@ -91,7 +105,7 @@ impl Storm {
         self.0.cluster.world().at(Duration::from_millis(fault.at_ms), move |world| {
             let members = storm.aim(&fault.target);
             world.sched().trace(NodeId::WORLD, || format!("begins: {fault} (members {members:?})"));
-            storm.begin(number, fault.class, &members);
+            storm.begin(number, fault.class, &members, end);
             world.at(end, move |world| {
                 world.sched().trace(NodeId::WORLD, || format!("ends: {fault}"));
                 storm.end(number, fault.class, &members);
@@ -100,139 +114,116 @@ impl Storm {
     }
 
     fn aim(&self, target: &Target) -> Vec<u8> {
+        let leader = self.0.cluster.leader();
         match target {
-            Target::Leader => self.0.cluster.leader().into_iter().collect(),
+            Target::Leader => leader.into_iter().collect(),
+            Target::Follower => {
+                let next = leader.map(|leader| leader % self.0.cluster.plan().members + 1);
+                next.filter(|next| Some(*next) != leader).into_iter().collect()
+            }
             Target::Members(members) => members.clone(),
         }
     }
 
-    fn begin(&self, number: usize, class: Class, members: &[u8]) {
-        let world = self.0.cluster.world();
-        match class {
-            Class::Partition { way } => return self.each_cut(members, way, World::cut),
-            Class::Loss { .. } | Class::SlowLink { .. } => {
-                return self.change_links(number, Some((class, members)));
-            }
-            _ => {}
+    fn begin(&self, number: usize, class: Class, members: &[u8], end: Duration) {
+        if self.begin_on_links(number, class, members, end) {
+            return;
+        }
+        if class == Class::RollingRestart {
+            return self.roll(members, end);
         }
         for member in members {
-            let node = self.0.cluster.node(*member);
-            match class {
-                Class::Crash => world.crash(node),
-                Class::PowerLoss => world.power_loss(node),
-                Class::PowerLossAfter { operations } => {
-                    world.disk_faults(node, |faults| faults.power_loss_in = Some(operations.max(1)));
-                }
-                Class::Pause => world.pause(node),
-                Class::SlowDisk { by_ms } => {
-                    world.disk_speed(node, |speed| speed.base += Duration::from_millis(by_ms));
-                }
-                Class::FailSync => world.disk_faults(node, |faults| faults.fail_sync_in = Some(1)),
-                Class::FullDisk => {
-                    let used = world.disk_used_bytes(node);
-                    world.disk_faults(node, |faults| faults.quota_bytes = Some(used));
-                }
-                Class::Drift { ppm } => world.set_drift(node, limited(ppm)),
-                Class::WallJump { by_ms } => world.jump_wall(node, by_ms),
-                Class::Wipe => {
-                    world.power_loss(node);
-                    world.wipe(node);
-                }
-                Class::BitRot { bits } => {
-                    world.power_loss(node);
-                    self.rot(number, node, bits);
-                }
-                Class::LyingSync => world.disk_faults(node, |faults| faults.lying_syncs = true),
-                Class::Partition { .. } | Class::Loss { .. } | Class::SlowLink { .. } => {}
+            if self.begin_on_disk(number, class, *member, end) {
+                continue;
             }
+            self.begin_on_process(class, *member, end);
+        }
+    }
+
+    fn begin_on_process(&self, class: Class, member: u8, end: Duration) {
+        let (world, node) = (self.0.cluster.world(), self.0.cluster.node(member));
+        match class {
+            Class::Crash => world.crash(node),
+            Class::PowerLoss => world.power_loss(node),
+            Class::CrashInRecovery { operations } => self.kill_in_recovery(member, operations, end),
+            Class::Pause if world.is_up(node) => world.pause(node),
+            Class::Suspend if world.is_up(node) => world.suspend(node),
+            Class::SlowCpu { by_us } => world.slow_down(node, Duration::from_micros(by_us)),
+            Class::Drift { ppm } => {
+                world.sched().effect(Effect::Drift);
+                world.set_drift(node, limited(ppm));
+            }
+            Class::WallJump { by_ms } => {
+                world.sched().effect(Effect::WallJump);
+                world.jump_wall(node, by_ms);
+            }
+            Class::Skew { by_ms } => {
+                world.sched().effect(Effect::Skew);
+                world.jump_wall(node, by_ms);
+            }
+            _ => {}
         }
     }
 
     fn end(&self, number: usize, class: Class, members: &[u8]) {
-        let world = self.0.cluster.world();
-        match class {
-            Class::Partition { way } => return self.each_cut(members, way, World::heal),
-            Class::Loss { .. } | Class::SlowLink { .. } => return self.change_links(number, None),
-            _ => {}
+        if self.end_on_links(number, class, members) {
+            return;
         }
+        let cluster = &self.0.cluster;
+        let world = cluster.world();
         for member in members {
-            let node = self.0.cluster.node(*member);
+            let node = cluster.node(*member);
+            if self.end_on_disk(number, class, *member) {
+                continue;
+            }
             match class {
-                Class::Crash | Class::PowerLoss | Class::Wipe | Class::BitRot { .. } => {
-                    self.0.cluster.start(*member);
-                }
-                Class::LyingSync => {
-                    world.power_loss(node);
-                    world.disk_faults(node, |faults| faults.lying_syncs = false);
-                    self.0.cluster.start(*member);
-                }
-                Class::PowerLossAfter { .. } => {
-                    world.disk_faults(node, |faults| faults.power_loss_in = None);
-                    self.0.cluster.start(*member);
+                Class::Crash | Class::PowerLoss | Class::RollingRestart => cluster.start(*member),
+                Class::CrashInRecovery { .. } => {
+                    world.disk_faults(node, |faults| faults.power_loss_in_any = None);
+                    cluster.start(*member);
                 }
                 Class::Pause => world.resume(node),
-                Class::SlowDisk { by_ms } => {
-                    let by = Duration::from_millis(by_ms);
-                    world.disk_speed(node, |speed| speed.base = speed.base.saturating_sub(by));
-                }
-                Class::FailSync => world.disk_faults(node, |faults| faults.fail_sync_in = None),
-                Class::FullDisk => world.disk_faults(node, |faults| faults.quota_bytes = None),
+                Class::Suspend => world.wake(node),
+                Class::SlowCpu { .. } => world.slow_down(node, Duration::ZERO),
                 Class::Drift { .. } => world.set_drift(node, self.usual_drift(*member)),
-                Class::WallJump { .. }
-                | Class::Partition { .. }
-                | Class::Loss { .. }
-                | Class::SlowLink { .. } => {}
+                Class::Skew { by_ms } => world.jump_wall(node, -by_ms),
+                _ => {}
             }
         }
     }
 
-    /// Turns over bits of what is stored, wherever chance falls.
-    fn rot(&self, number: usize, node: NodeId, bits: u64) {
+    /// Stops and starts the members, one after the other, until `end`.
+    fn roll(&self, members: &[u8], end: Duration) {
         let world = self.0.cluster.world();
-        let mut draw = Stream::new(self.0.cluster.plan().seed, "rot", number as u64);
-        let files: Vec<_> = world.files(node).into_iter().filter(|(_, len)| *len > 0).collect();
-        for _ in 0..bits {
-            let Some((path, len)) = files.get(draw.below(files.len().max(1) as u64) as usize) else { return };
-            world.flip_bit(node, path, draw.below(*len), draw.below(8) as u8);
+        let each = end.saturating_sub(world.now()) / members.len().max(1) as u32;
+        for (turn, member) in (0..).zip(members.iter().copied()) {
+            let cluster = self.0.cluster.clone();
+            world.after(each * turn, move |_| cluster.restart(member, STOP_LIMIT, each / 3));
         }
     }
 
-    fn each_cut(&self, inside: &[u8], way: Way, act: impl Fn(&World, NodeId, NodeId)) {
-        let cluster = &self.0.cluster;
-        for outside in cluster.members().filter(|member| !inside.contains(member)) {
-            for member in inside {
-                let (here, there) = (cluster.node(*member), cluster.node(outside));
-                if way != Way::In {
-                    act(cluster.world(), here, there);
-                }
-                if way != Way::Out {
-                    act(cluster.world(), there, here);
-                }
-            }
+    /// Kills a member's machine, and again in the middle of each recovery, a little later each time.
+    fn kill_in_recovery(&self, member: u8, operations: u64, end: Duration) {
+        let (world, node) = (self.0.cluster.world(), self.0.cluster.node(member));
+        if self.0.cluster.member(member).is_some() {
+            world.power_loss(node);
         }
-    }
-
-    /// Turns one fault of links on or off, and gives every link what all faults that are on make of it.
-    fn change_links(&self, number: usize, fault: Option<(Class, &[u8])>) {
-        let mut active = self.0.links.lock().expect("no holder panics");
-        match fault {
-            Some((class, members)) => {
-                let nodes = members.iter().map(|member| self.0.cluster.node(*member)).collect();
-                active.insert(number, (nodes, class));
-            }
-            None => drop(active.remove(&number)),
+        if world.now() + AGAIN >= end {
+            return;
         }
-        for from in &self.0.nodes {
-            for to in self.0.nodes.iter().filter(|to| *to != from) {
-                let mut link = self.usual_link();
-                for (_, class) in
-                    active.values().filter(|(nodes, _)| nodes.contains(from) || nodes.contains(to))
-                {
-                    worsen(&mut link, *class);
-                }
-                self.0.cluster.world().set_link(*from, *to, link);
-            }
+        if !world.is_up(node) {
+            world.disk_faults(node, |faults| faults.power_loss_in_any = Some(operations));
+            self.0.cluster.start(member);
         }
+        let storm = self.clone();
+        world.after(AGAIN, move |world| {
+            let serves = storm.0.cluster.member(member).is_some();
+            if serves {
+                world.disk_faults(node, |faults| faults.power_loss_in_any = None);
+            } else {
+                storm.kill_in_recovery(member, operations.saturating_mul(2), end);
+            }
+        });
     }
 }
 
@@ -240,14 +231,11 @@ fn limited(ppm: i64) -> i64 {
     ppm.clamp(-MAX_DRIFT_PPM, MAX_DRIFT_PPM)
 }
 
-fn worsen(link: &mut LinkConfig, class: Class) {
-    match class {
-        // One packet in so many is lost and repeated; one in ten times as many breaks its connection.
-        Class::Loss { permille } => {
-            link.loss_ppm = (link.loss_ppm + permille * 1_000).min(900_000);
-            link.reset_ppm = (link.reset_ppm + permille * 100).min(90_000);
+/// Does something to every way between those inside and those outside of a target.
+fn each_cut(cluster: &Cluster, inside: &[u8], mut act: impl FnMut(&World, NodeId, NodeId)) {
+    for outside in cluster.members().filter(|member| !inside.contains(member)) {
+        for member in inside {
+            act(cluster.world(), cluster.node(*member), cluster.node(outside));
         }
-        Class::SlowLink { by_ms } => link.delay += Duration::from_millis(by_ms),
-        _ => {}
     }
 }

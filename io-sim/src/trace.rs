@@ -2,7 +2,7 @@
 //!
 //! Nothing is formatted unless somebody reads it. The text is a function of the plan alone, so two runs of one plan
 //! can be compared line by line; for a cheaper comparison every run has a hash of all its events
-//! ([`Report::trace_hash`](crate::runner::Report)).
+//! (the report's `trace_hash`).
 
 use crate::sched::NodeId;
 use crate::world::World;

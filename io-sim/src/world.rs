@@ -8,14 +8,16 @@
 //! [`World::crash`] (the page cache and the machine live on) or [`World::power_loss`] (unsynced sectors end each in its own
 //! way), and started again. Ports of an ended process reach nothing.
 
+mod devices;
+
 use crate::clock::{Face, SimClock};
-use crate::disk::{DiskCounts, DiskFaults, DiskSpeed, Medium, SimDisk};
-use crate::net::{LinkConfig, Network, SimNet};
-use crate::sched::{Ask, Failure, Kind, NodeId, Owner, Sched, Turn};
+use crate::disk::{Medium, SimDisk};
+use crate::net::{Network, SimNet};
+use crate::sched::{Ask, Effect, Failure, Kind, NodeId, Owner, Sched, Turn};
 use crate::spawn::SimSpawn;
-use bytes::Bytes;
 use kernel::rng::{Stream, mix};
 use kernel::{BoxFuture, Io, Planted, Probe};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
@@ -143,6 +145,11 @@ impl World {
         id
     }
 
+    /// From now on these nodes are one machine to the network: they see each other over loopback, which nothing cuts.
+    pub fn share_machine(&self, nodes: &[NodeId]) {
+        self.0.net.share_machine(nodes);
+    }
+
     /// A node's host name.
     pub fn name(&self, node: NodeId) -> String {
         self.with_node(node, |node| node.name.clone())
@@ -194,6 +201,7 @@ impl World {
     /// Kills the process; nothing when none runs. What it wrote is kept.
     pub fn crash(&self, node: NodeId) {
         if let Some(owner) = self.0.sched.owner(node) {
+            self.0.sched.effect(Effect::Crash);
             self.0.net.process_ends(owner);
             self.end(owner, End::Crash);
             self.announce(node, End::Crash);
@@ -205,6 +213,7 @@ impl World {
         self.0.net.power_goes(node);
         let owner = self.0.sched.owner(node);
         if let Some(owner) = owner {
+            self.0.sched.effect(Effect::PowerLoss);
             self.end(owner, End::PowerLoss);
         }
         self.with_medium(node, Medium::power_loss);
@@ -240,7 +249,39 @@ impl World {
     /// Stops polling the node's tasks; frames still reach it and timers come due, to be seen when it goes on.
     pub fn pause(&self, node: NodeId) {
         self.0.sched.trace(node, || "paused".to_string());
+        self.0.sched.effect(Effect::Pause);
         self.0.sched.pause(node);
+    }
+
+    /// The machine falls asleep: as [`World::pause`], and its monotonic clock stands still.
+    pub fn suspend(&self, node: NodeId) {
+        self.0.sched.trace(node, || "falls asleep".to_string());
+        self.0.sched.effect(Effect::Suspend);
+        self.face(node).fall_asleep(self.0.sched.now_ns());
+        self.0.sched.pause(node);
+    }
+
+    /// The machine wakes.
+    pub fn wake(&self, node: NodeId) {
+        self.0.sched.trace(node, || "wakes".to_string());
+        self.face(node).wake(self.0.sched.now_ns());
+        self.nudge(node);
+        self.0.sched.resume(node);
+    }
+
+    fn face(&self, node: NodeId) -> Arc<Face> {
+        self.with_node(node, |node| node.face.clone())
+    }
+
+    fn nudge(&self, node: NodeId) {
+        if let Some(owner) = self.0.sched.owner(node) {
+            self.0.sched.nudge_sleepers(owner);
+        }
+    }
+
+    /// From now on each step of a task of `node` keeps its processor busy for so long.
+    pub fn slow_down(&self, node: NodeId, step: Duration) {
+        self.0.sched.set_cost(node, ns(step));
     }
 
     /// Ends a pause.
@@ -344,6 +385,11 @@ impl World {
         self.0.sched.failures()
     }
 
+    /// What faults really did so far, by name.
+    pub fn effects(&self) -> BTreeMap<&'static str, u64> {
+        self.0.sched.effects()
+    }
+
     /// Adds a number to the digest: a run's own events, so that they count for equality.
     pub fn note(&self, node: NodeId, detail: u64) {
         self.0.sched.note(Kind::Note, node, detail);
@@ -352,121 +398,6 @@ impl World {
     /// Hash and number of all events so far: equal for equal runs.
     pub fn digest(&self) -> (u64, u64) {
         self.0.sched.digest()
-    }
-
-    // Network.
-
-    /// Cuts the way from one machine to another. Cuts count: as many [`World::heal`] make it whole.
-    pub fn cut(&self, from: NodeId, to: NodeId) {
-        self.0.sched.trace(from, || format!("cut off from {to}"));
-        self.0.net.cut(from, to);
-    }
-
-    /// Takes one cut away; nothing when there is none.
-    pub fn heal(&self, from: NodeId, to: NodeId) {
-        self.0.sched.trace(from, || format!("heals towards {to}"));
-        self.0.net.heal(from, to);
-    }
-
-    /// Breaks every connection between two machines.
-    pub fn reset_connections(&self, a: NodeId, b: NodeId) {
-        self.0.net.reset(a, b);
-    }
-
-    /// What every link does from now on, except those of a machine to itself.
-    pub fn set_all_links(&self, config: &LinkConfig) {
-        self.0.net.set_all_links(config);
-    }
-
-    /// What one directed link does from now on.
-    pub fn set_link(&self, from: NodeId, to: NodeId, config: LinkConfig) {
-        self.0.net.set_link(from, to, config);
-    }
-
-    /// From now on every frame between two processes goes through `mangle` when it is sent, to arrive changed, or (`None`) to
-    /// be swallowed while what follows it arrives. No honest network does this: it stands for memory and middleboxes that do.
-    pub fn mangle_frames(&self, mangle: impl FnMut(NodeId, NodeId, Bytes) -> Option<Bytes> + Send + 'static) {
-        self.0.net.set_mangle(Some(Box::new(mangle)));
-    }
-
-    /// Frames arrive as they were sent again.
-    pub fn mangle_nothing(&self) {
-        self.0.net.set_mangle(None);
-    }
-
-    /// Frames that may wait in a connection, at most [`kernel::net::WINDOW_FRAMES`].
-    pub fn set_window(&self, frames: usize) {
-        self.0.net.set_window(frames);
-    }
-
-    /// For what is sent outside of connections (calls of simulated clients): the delays after which copies of one sending
-    /// of `bytes` arrive. None when it is lost or the way is cut; two when it is doubled; later sendings may overtake.
-    pub fn link(&self, from: NodeId, to: NodeId, bytes: u64) -> Vec<Duration> {
-        self.0.net.datagram(from, to, bytes)
-    }
-
-    // Clocks.
-
-    /// From now on the node's clocks gain `ppm` microseconds a second on world time.
-    pub fn set_drift(&self, node: NodeId, ppm: i64) {
-        let face = self.with_node(node, |node| node.face.clone());
-        face.set_drift(self.0.sched.now_ns(), ppm);
-        if let Some(owner) = self.0.sched.owner(node) {
-            self.0.sched.nudge_sleepers(owner);
-        }
-    }
-
-    /// Moves the node's wall clock by so many milliseconds, either way.
-    pub fn jump_wall(&self, node: NodeId, by_ms: i64) {
-        self.with_node(node, |node| node.face.jump_wall(by_ms.saturating_mul(1_000_000)));
-    }
-
-    /// What the node's monotonic clock shows now.
-    pub fn local_time(&self, node: NodeId) -> Duration {
-        let face = self.with_node(node, |node| node.face.clone());
-        Duration::from_nanos(face.local(self.0.sched.now_ns()))
-    }
-
-    // Disks.
-
-    /// Changes what the node's disk does wrong.
-    pub fn disk_faults(&self, node: NodeId, change: impl FnOnce(&mut DiskFaults)) {
-        self.with_medium(node, |medium| change(&mut medium.faults));
-    }
-
-    /// Changes how fast the node's disk is.
-    pub fn disk_speed(&self, node: NodeId, change: impl FnOnce(&mut DiskSpeed)) {
-        self.with_medium(node, |medium| change(&mut medium.speed));
-    }
-
-    /// Makes the node's disk keep or lose 4 KiB at a time, not 512 bytes.
-    pub fn set_large_sectors(&self, node: NodeId, large: bool) {
-        self.with_medium(node, |medium| medium.whole_pages = large);
-    }
-
-    /// Turns one bit of a file on the node's medium, beneath the page cache. False when there is no such byte.
-    pub fn flip_bit(&self, node: NodeId, path: &str, offset: u64, bit: u8) -> bool {
-        self.with_medium(node, |medium| medium.flip(path, offset, bit))
-    }
-
-    /// The node's files and their lengths on the medium, sorted by path.
-    pub fn files(&self, node: NodeId) -> Vec<(String, u64)> {
-        self.with_medium(node, |medium| medium.files())
-    }
-
-    /// Replaces the disk of a node that is down by an empty one.
-    pub fn wipe(&self, node: NodeId) {
-        self.with_medium(node, Medium::wipe);
-    }
-
-    /// What the node's disk was asked so far.
-    pub fn disk_counts(&self, node: NodeId) -> DiskCounts {
-        self.with_medium(node, |medium| medium.counts())
-    }
-
-    /// Bytes in use on the node's disk.
-    pub fn disk_used_bytes(&self, node: NodeId) -> u64 {
-        self.with_medium(node, |medium| medium.used_bytes())
     }
 
     /// Ends the world: every process is killed without a word, and everything that is left is dropped.

@@ -34,6 +34,12 @@ impl Story {
         Story { knobs: "segment=8192 checkpoint=4096 catch-up=20".to_string(), ..Story::of(members) }
     }
 
+    /// With more knobs, in their text form.
+    pub fn knobs(mut self, knobs: &str) -> Story {
+        self.knobs = format!("{} {knobs}", self.knobs);
+        self
+    }
+
     /// With faults of the plan, a line each.
     pub fn with(mut self, faults: &str) -> Story {
         self.faults = faults.to_string();

@@ -171,12 +171,25 @@ impl Storm {
 
     fn aim(&self, target: &Target) -> Vec<u8> {
         match target {
-            Target::Leader => {
-                let files: Vec<_> = self.machines.iter().map(Machine::observations).collect();
-                witness::leader(&files).into_iter().collect()
+            Target::Leader => self.leader().into_iter().collect(),
+            Target::Follower => {
+                let next = self.leader().map(|leader| leader % self.plan.members + 1);
+                next.filter(|_| self.plan.members > 1).into_iter().collect()
             }
             Target::Members(members) => members.clone(),
         }
+    }
+
+    fn leader(&self) -> Option<u8> {
+        let files: Vec<_> = self.machines.iter().map(Machine::observations).collect();
+        witness::leader(&files)
+    }
+
+    /// Whether the plan takes from the disk of `member` what it had promised to keep.
+    fn damages(&self, member: u8) -> bool {
+        let strikes =
+            |fault: &Fault| matches!(&fault.target, Target::Members(members) if members.contains(&member));
+        self.plan.faults.iter().any(|fault| fault.class.damages() && strikes(fault))
     }
 
     fn start(&mut self, member: u8) -> Done {
@@ -315,9 +328,10 @@ impl Storm {
 
     /// Starts a member again that has ended by itself, if it was right to end.
     fn look_after(&mut self, position: usize) -> Result<Option<Failure>, String> {
+        let member = self.machines[position].member;
+        let is_damaged = self.damages(member);
         let machine = &mut self.machines[position];
         let Some(status) = machine.ended() else { return Ok(None) };
-        let member = machine.member;
         if machine.has(|wrong| matches!(wrong, Wrong::DieAfter(_))) && status.code().is_none() {
             machine.has_died();
             self.happened.power_cuts += 1;
@@ -329,7 +343,7 @@ impl Storm {
             // The disk forgets what it was to keep.
             machine.sync_has_failed();
             machine.cut_power(&self.lan)?;
-        } else if self.plan.damages(member) {
+        } else if is_damaged {
             // What an operator does with a member whose disk is damaged beyond what it can mend by itself.
             machine.cut_power(&self.lan)?;
             machine.disk.wipe()?;

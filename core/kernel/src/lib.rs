@@ -32,7 +32,7 @@ pub use disk::{Disk, File, Open};
 pub use error::{Code, KvError};
 pub use io::Io;
 pub use kv::{Kv, WatchStream};
-pub use net::{Connection, Listener, Net};
+pub use net::{Connection, FrameReceiver, FrameSender, Listener, Net};
 pub use planted::{Bug, Planted};
 pub use probe::Probe;
 pub use spawn::{Spawn, Worker};

@@ -65,6 +65,12 @@ pub struct MemberConfig {
     pub scrub_bytes: u64,
     /// Time from the end of one pass over the cold data to the beginning of the next.
     pub scrub_pause: Duration,
+    /// Events that may wait for the loop; more requests are refused, peers wait.
+    pub inbox: usize,
+    /// Frames that may wait for one peer; more are dropped.
+    pub peer_queue: usize,
+    /// Appends that the leader sends to one follower before it waits for an answer.
+    pub max_inflight: usize,
     /// Who is told of what happens inside; used by checkers.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -93,6 +99,9 @@ impl MemberConfig {
             protocol: PROTOCOL,
             scrub_bytes: 4 << 20,
             scrub_pause: Duration::from_secs(3_600),
+            inbox: 16_384,
+            peer_queue: 4_096,
+            max_inflight: 512,
             observer: None,
         }
     }

@@ -32,8 +32,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Events that may wait for the loop; more requests are refused, peers wait.
-const INBOX: usize = 16_384;
 /// What a fragment may take beyond the largest request, in bytes.
 const FRAGMENT_OVERHEAD: usize = 512 << 10;
 /// How long a read waits for its confirmation before it is asked for again.
@@ -218,7 +216,7 @@ fn assemble(
     let incarnation = draws.next_u64();
     let shared = Arc::new(Shared::new(draws.next_u64() >> 1, meter.clone()));
     notes.into_iter().for_each(|note| shared.note(note));
-    let (events, outlet) = inbox(INBOX);
+    let (events, outlet) = inbox(config.inbox);
     let last_index = restored.entries.last().map_or(restored.snapshot.index, |entry| entry.index);
     let identity = identity(&config, incarnation, last_index, meter);
     let applier = Applier::new(config.member_id, config.observer.clone(), store.applied_term(), membership);
@@ -255,7 +253,7 @@ fn assemble(
         _cold: scrub::start(&io, &config, &store, &wal, &events, &shared.meter),
         receiving,
         marks: Marks::new(config.members.len()),
-        links: Links::start(&io, &identity, &events),
+        links: Links::start(&io, &identity, config.peer_queue, &events),
         persist: Persist::new(&io, log_worker, wal, events.clone(), config.members.len() == 1),
         state_worker: io.spawn.worker("state"),
         reads: Reads::new(draws.next_u64(), READ_RETRY).with(io.planted),
@@ -324,7 +322,7 @@ fn consensus(
         election_tick: config.election_ticks,
         heartbeat_tick: 1,
         max_size_per_msg: 1 << 20,
-        max_inflight_msgs: 512,
+        max_inflight_msgs: config.max_inflight,
         max_uncommitted_bytes: 256 << 20,
         max_committed_bytes: 4 << 20,
         seed,

@@ -21,8 +21,6 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
-/// Frames that may wait for one peer; more are dropped.
-const PEER_QUEUE: usize = 4_096;
 /// Frames sent in one go.
 const SEND_BATCH: usize = 256;
 /// The pause before a peer that could not be reached is dialled again.
@@ -45,11 +43,11 @@ enum Outgoing {
 }
 
 impl Links {
-    /// Starts to dial every other member.
-    pub fn start(io: &Io, identity: &Identity, events: &Inbox<Event>) -> Links {
+    /// Starts to dial every other member; at most `most` frames wait for each, more are dropped.
+    pub fn start(io: &Io, identity: &Identity, most: usize, events: &Inbox<Event>) -> Links {
         let mut queues = BTreeMap::new();
         for (&peer, address) in identity.peers.iter() {
-            let (queue, outlet) = inbox(PEER_QUEUE);
+            let (queue, outlet) = inbox(most);
             let link = Link {
                 io: io.clone(),
                 identity: identity.clone(),

@@ -222,7 +222,8 @@ impl Node {
         self.state_replaced();
         let now = self.io.clock.now();
         if self.consensus.role() == Role::Leader {
-            self.leases.lessor.promote(now, self.store.leases());
+            // This leader itself may have renewed any of them a moment ago.
+            self.leases.lessor.promote(now, Duration::ZERO, self.store.leases());
         }
         let handed = self.run.halted.take().unwrap_or(0);
         self.consensus.advance_applied(self.store.applied());

@@ -36,6 +36,11 @@ impl Leaders {
         self.by_term.last_key_value().map(|(_, member)| *member)
     }
 
+    /// The highest term that anybody has won so far.
+    pub fn term(&self) -> u64 {
+        self.by_term.last_key_value().map_or(0, |(term, _)| *term)
+    }
+
     /// Elections won so far.
     pub fn elections(&self) -> usize {
         self.by_term.len()

@@ -19,6 +19,33 @@ pub struct DiskFaults {
     pub unreadable: Vec<Unreadable>,
     /// The power fails in the n-th operation from now that changes something (1 is the next).
     pub power_loss_in: Option<u64>,
+    /// The same, where operations that change nothing count too: for whoever recovers, and reads more than he writes.
+    pub power_loss_in_any: Option<u64>,
+    /// The n-th write from now fails before anything is written.
+    pub fail_write_in: Option<u64>,
+    /// The n-th write from now fails when a part of it is written.
+    pub short_write_in: Option<u64>,
+    /// The n-th read from now fails.
+    pub fail_read_in: Option<u64>,
+    /// The n-th read from now brings what stands at another place.
+    pub misread_in: Option<u64>,
+    /// The n-th read from now of something that has been synced while [`DiskFaults::keep_old`] was on brings what stood there before.
+    pub stale_read_in: Option<u64>,
+    /// What a sync replaces is kept for such reads.
+    pub keep_old: bool,
+    /// The n-th page from now that is synced never reaches the medium.
+    pub lose_page_in: Option<u64>,
+    /// The n-th page from now that is synced goes to another place.
+    pub misplace_page_in: Option<u64>,
+}
+
+impl DiskFaults {
+    /// Counts one down; whether this is the one.
+    pub(super) fn is_due(countdown: &mut Option<u64>) -> bool {
+        let Some(left) = *countdown else { return false };
+        *countdown = (left > 1).then(|| left - 1);
+        left <= 1
+    }
 }
 
 /// A range that cannot be read.

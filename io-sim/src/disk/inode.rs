@@ -4,9 +4,11 @@
 //! carries two bits for each 512-byte sector: *dirty* (written since the last sync) and *lost* (a sync failed: the kernel
 //! has marked it clean, but whether the medium has it nobody knows). A sync moves dirty sectors to the medium. A power loss
 //! decides for each dirty sector by itself whether the medium got it, got half of it, or never saw it, and drops the cache.
+//! Which of that it may decide is the file system's *order*: none at all; data before the length that covers them; or writes in
+//! the order in which they were made, up to some point.
 
 use kernel::rng::Stream;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes in a page.
 pub(super) const PAGE: u64 = 4096;
@@ -21,6 +23,8 @@ struct Cached {
     data: Page,
     dirty: u8,
     lost: u8,
+    /// When it was last written, by a count of the disk's writes.
+    written: u64,
 }
 
 /// How a power loss treats what was not synced.
@@ -30,6 +34,27 @@ pub(super) struct Mercy {
     pub kept: u64,
     /// Sectors of 1000 of which it got a part.
     pub torn: u64,
+    /// What the file system keeps in order.
+    pub order: Order,
+}
+
+/// What a file system keeps in order when the power goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Nothing.
+    Free,
+    /// A length is never there without the data that it covers.
+    DataFirst,
+    /// Writes are there up to this one, and none behind it.
+    Prefix(u64),
+}
+
+/// What became of the sectors of a file when the power went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Toll {
+    pub kept: u64,
+    pub torn: u64,
+    pub lost: u64,
 }
 
 /// A file.
@@ -42,11 +67,31 @@ pub(super) struct Inode {
     /// Pages `0..reserved` are allocated, written or not.
     reserved: u64,
     medium_reserved: u64,
+    /// Sectors of the medium that cannot be read until they are written again.
+    bad: BTreeSet<u64>,
+    /// Pages that a sync promised and never brought to their place.
+    owed: BTreeMap<u64, Page>,
+    /// What the medium held before the last sync of a page, while that is kept.
+    old: BTreeMap<u64, Page>,
 }
 
 fn blank() -> Page {
     Box::new([0; PAGE as usize])
 }
+
+/// Where a page goes that is synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Goes {
+    /// To its place.
+    There,
+    /// Nowhere.
+    Nowhere,
+    /// To the place of another page.
+    To(u64),
+}
+
+/// Sectors in a page.
+const SECTORS: u64 = PAGE / SECTOR;
 
 /// The bits of the sectors that `from..to` of a page touches.
 fn sectors(from: u64, to: u64, whole_pages: bool) -> u8 {
@@ -121,15 +166,18 @@ impl Inode {
             data: medium.get(&page).cloned().unwrap_or_else(blank),
             dirty: 0,
             lost: 0,
+            written: 0,
         })
     }
 
-    pub fn write(&mut self, offset: u64, bytes: &[u8], whole_pages: bool) {
+    /// Writes, as the disk's write number `number`.
+    pub fn write(&mut self, offset: u64, bytes: &[u8], whole_pages: bool, number: u64) {
         for (page, from, to) in parts(offset, bytes.len() as u64) {
             let at = (page * PAGE + from - offset) as usize;
             let cached = self.cached(page);
             cached.data[from as usize..to as usize].copy_from_slice(&bytes[at..at + (to - from) as usize]);
             cached.dirty |= sectors(from, to, whole_pages);
+            cached.written = number;
         }
         self.len = self.len.max(offset + bytes.len() as u64);
     }
@@ -141,7 +189,7 @@ impl Inode {
             self.cache.retain(|page, _| *page < first);
             let beyond: Vec<u64> = self.medium.range(first..).map(|(page, _)| *page).collect();
             for page in beyond {
-                self.cache.insert(page, Cached { data: blank(), dirty: ALL, lost: 0 });
+                self.cache.insert(page, Cached { data: blank(), dirty: ALL, lost: 0, written: 0 });
             }
             let within = len % PAGE;
             if within != 0 && self.page(len / PAGE).is_some() {
@@ -171,9 +219,26 @@ impl Inode {
         self.len = self.len.max(len);
     }
 
-    /// Every dirty sector and the length reach the medium.
-    pub fn sync(&mut self) {
+    /// Every dirty sector and the length reach the medium, except for the pages that `goes` sends elsewhere.
+    pub fn sync(&mut self, keep_old: bool, mut goes: impl FnMut(u64) -> Goes) {
         for (page, mut cached) in std::mem::take(&mut self.cache) {
+            match if cached.dirty == 0 { Goes::There } else { goes(page) } {
+                Goes::There => {}
+                Goes::Nowhere => {
+                    self.owed.insert(page, cached.data);
+                    continue;
+                }
+                Goes::To(other) => {
+                    let before = self.medium.insert(other, cached.data.clone());
+                    self.owed.insert(other, before.unwrap_or_else(blank));
+                    self.owed.insert(page, cached.data);
+                    continue;
+                }
+            }
+            if keep_old && cached.dirty != 0 {
+                self.old.insert(page, self.medium.get(&page).cloned().unwrap_or_else(blank));
+            }
+            self.written_again(page, cached.dirty);
             if cached.lost == 0 {
                 self.medium.insert(page, cached.data);
                 continue;
@@ -187,6 +252,71 @@ impl Inode {
             self.cache.insert(page, cached);
         }
         self.commit_len();
+    }
+
+    /// Sectors of a page have reached the medium: they can be read, and nothing older is owed.
+    fn written_again(&mut self, page: u64, dirty: u8) {
+        if !self.bad.is_empty() {
+            bits(dirty).for_each(|sector| _ = self.bad.remove(&(page * SECTORS + u64::from(sector))));
+        }
+        if !self.owed.is_empty() {
+            self.owed.remove(&page);
+        }
+    }
+
+    /// Everything that was promised and not done is done after all.
+    pub fn make_good(&mut self) {
+        self.medium.append(&mut self.owed);
+        self.old.clear();
+        for (page, cached) in &mut self.cache {
+            let below = self.medium.entry(*page).or_insert_with(blank);
+            for sector in bits(cached.lost) {
+                below[sector_range(sector)].copy_from_slice(&cached.data[sector_range(sector)]);
+            }
+            cached.lost = 0;
+        }
+        self.bad.clear();
+        self.medium_len = self.medium_len.max(self.len);
+    }
+
+    /// Forgets what it owes: whoever looks now sees what the medium has.
+    pub fn owe_nothing(&mut self) {
+        self.owed.clear();
+    }
+
+    /// One sector of the medium cannot be read any more; false where the medium has none.
+    pub fn spoil(&mut self, sector: u64) -> bool {
+        let exists = self.medium.contains_key(&(sector / SECTORS));
+        exists && self.bad.insert(sector)
+    }
+
+    /// Whether a read would have to take one of the bad sectors from the medium.
+    pub fn is_unreadable(&self, offset: u64, len: u64) -> bool {
+        let is_cached = |sector: &u64| self.cache.contains_key(&(sector / SECTORS));
+        let end = (offset + len).min(self.len);
+        !self.bad.is_empty()
+            && offset < end
+            && self.bad.range(offset / SECTOR..end.div_ceil(SECTOR)).any(|sector| !is_cached(sector))
+    }
+
+    /// Reads what stood there before; false where nothing older is kept of what is asked for.
+    pub fn read_old(&self, offset: u64, buf: &mut [u8]) -> bool {
+        let mut older = false;
+        for (page, from, to) in parts(offset, buf.len() as u64) {
+            let Some(data) = self.old.get(&page).filter(|_| !self.cache.contains_key(&page)) else {
+                continue;
+            };
+            let at = (page * PAGE + from - offset) as usize;
+            let into = &mut buf[at..at + (to - from) as usize];
+            older |= into != &data[from as usize..to as usize];
+            into.copy_from_slice(&data[from as usize..to as usize]);
+        }
+        older
+    }
+
+    /// Forgets what stood there before.
+    pub fn forget_old(&mut self) {
+        self.old.clear();
     }
 
     fn commit_len(&mut self) {
@@ -220,27 +350,32 @@ impl Inode {
     }
 
     /// The power goes: decides what the medium got, and forgets the rest.
-    pub fn power_loss(&mut self, mercy: Mercy, whole_pages: bool, draws: &mut Stream) {
+    pub fn power_loss(&mut self, mercy: Mercy, whole_pages: bool, draws: &mut Stream) -> Toll {
+        let mut toll = Toll::default();
+        let grows = self.len > self.medium_len;
+        let changes_len = self.len != self.medium_len || self.reserved != self.medium_reserved;
         for (page, cached) in std::mem::take(&mut self.cache) {
             if cached.dirty == 0 {
                 continue;
             }
+            let mercy = match mercy.order {
+                Order::Prefix(last) if cached.written < last => Mercy { kept: 1000, torn: 0, ..mercy },
+                Order::Prefix(last) if cached.written > last => Mercy { kept: 0, torn: 0, ..mercy },
+                _ => mercy,
+            };
+            self.written_again(page, cached.dirty);
             let below = self.medium.entry(page).or_insert_with(blank);
-            if whole_pages {
-                settle(&mut below[..], &cached.data[..], mercy, draws);
-            } else {
-                for sector in bits(cached.dirty) {
-                    settle(
-                        &mut below[sector_range(sector)],
-                        &cached.data[sector_range(sector)],
-                        mercy,
-                        draws,
-                    );
-                }
+            let pieces: Vec<_> = match whole_pages {
+                true => vec![0..PAGE as usize],
+                false => bits(cached.dirty).map(sector_range).collect(),
+            };
+            for piece in pieces {
+                settle(&mut below[piece.clone()], &cached.data[piece], mercy, draws, &mut toll);
             }
         }
-        let grew_or_shrank = self.len != self.medium_len || self.reserved != self.medium_reserved;
-        if grew_or_shrank && draws.below(1000) < mercy.kept {
+        // Data first: where anything was lost, so is the length that would cover it.
+        let covered = mercy.order != Order::DataFirst || !grows || toll.lost + toll.torn == 0;
+        if changes_len && covered && draws.below(1000) < mercy.kept {
             self.medium_len = self.len;
             self.medium_reserved = self.reserved;
         }
@@ -248,6 +383,7 @@ impl Inode {
         self.reserved = self.medium_reserved;
         self.commit_len();
         self.zero_tail();
+        toll
     }
 
     /// What lies beyond the end in the last page must read as zeros if the file grows.
@@ -277,13 +413,30 @@ impl Inode {
 }
 
 /// One sector's fate.
-fn settle(below: &mut [u8], written: &[u8], mercy: Mercy, draws: &mut Stream) {
+fn settle(below: &mut [u8], written: &[u8], mercy: Mercy, draws: &mut Stream, toll: &mut Toll) {
     let fate = draws.below(1000);
     if fate < mercy.kept {
+        toll.kept += 1;
         below.copy_from_slice(written);
     } else if fate < mercy.kept + mercy.torn {
-        let cut = draws.between(1, below.len() as u64 - 1) as usize;
-        let part = if draws.chance(1, 2) { 0..cut } else { cut..below.len() };
-        below[part.clone()].copy_from_slice(&written[part]);
+        toll.torn += 1;
+        tear(below, written, draws);
+    } else {
+        toll.lost += 1;
+    }
+}
+
+/// A part of a sector arrives: its beginning, its end, its middle; or nothing that anybody wrote.
+fn tear(below: &mut [u8], written: &[u8], draws: &mut Stream) {
+    let len = below.len();
+    let cut = draws.between(1, len as u64 - 1) as usize;
+    match draws.below(8) {
+        0..=2 => below[..cut].copy_from_slice(&written[..cut]),
+        3..=5 => below[cut..].copy_from_slice(&written[cut..]),
+        6 => {
+            let end = draws.between(cut as u64, len as u64) as usize;
+            below[cut..end].copy_from_slice(&written[cut..end]);
+        }
+        _ => below[cut..].iter_mut().for_each(|byte| *byte = draws.next_u64() as u8),
     }
 }

@@ -5,9 +5,9 @@
 //! the medium. The same fence falls in the middle of a job when an armed power loss goes off.
 
 use super::faults::{DiskFaults, DiskSpeed};
-use super::inode::{Inode, Mercy, PAGE};
+use super::inode::{Inode, PAGE};
 use super::names::{Entry, Names, parent};
-use crate::sched::{Ask, Kind, Owner, Sched};
+use crate::sched::{Ask, Effect, Kind, Owner, Sched};
 use kernel::Open;
 use kernel::rng::Stream;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,22 +15,28 @@ use std::io::{Error, ErrorKind, Result};
 
 /// A disk.
 pub(crate) struct Medium {
-    sched: Sched,
-    owner: Option<Owner>,
-    inodes: BTreeMap<u64, Inode>,
-    next_inode: u64,
-    names: Names,
-    opened: BTreeMap<u64, u32>,
-    lock: Option<u64>,
-    locks_given: u64,
-    used_pages: u64,
-    draws: Stream,
-    delays: Stream,
+    pub(super) sched: Sched,
+    pub(super) owner: Option<Owner>,
+    pub(super) inodes: BTreeMap<u64, Inode>,
+    pub(super) next_inode: u64,
+    pub(super) names: Names,
+    pub(super) opened: BTreeMap<u64, u32>,
+    pub(super) lock: Option<u64>,
+    pub(super) locks_given: u64,
+    pub(super) used_pages: u64,
+    pub(super) draws: Stream,
+    pub(super) delays: Stream,
+    /// Draws of rarer things, so that these leave the others as they were.
+    pub(super) rare: Stream,
+    /// Writes so far.
+    pub(super) writes: u64,
+    /// Writes so far when the oldest unsynced one was made, about: at the last power loss or sync.
+    pub(super) settled: u64,
     /// Sectors are 4 KiB: a page is kept, lost or torn as a whole.
     pub whole_pages: bool,
     pub faults: DiskFaults,
     pub speed: DiskSpeed,
-    counts: DiskCounts,
+    pub(super) counts: DiskCounts,
 }
 
 /// What a disk has been asked so far.
@@ -76,6 +82,9 @@ impl Medium {
             used_pages: 0,
             draws: Stream::new(seed, "disk loss", u64::from(node)),
             delays: Stream::new(seed, "disk delay", u64::from(node)),
+            rare: Stream::new(seed, "disk: rare", u64::from(node)),
+            writes: 0,
+            settled: 0,
             whole_pages: false,
             faults: DiskFaults::default(),
             speed: DiskSpeed::default(),
@@ -97,25 +106,8 @@ impl Medium {
         self.collect();
     }
 
-    /// The power goes; the process has been detached.
-    pub fn power_loss(&mut self) {
-        assert!(self.owner.is_none(), "the process ends before its power does");
-        let mercy = match self.draws.below(4) {
-            0 => Mercy { kept: 0, torn: 0 },
-            1 => Mercy { kept: 1000, torn: 0 },
-            2 => Mercy { kept: 400, torn: 200 },
-            _ => Mercy { kept: 850, torn: 100 },
-        };
-        for inode in self.inodes.values_mut() {
-            inode.power_loss(mercy, self.whole_pages, &mut self.draws);
-        }
-        self.names.power_loss(mercy.kept, &mut self.draws);
-        self.faults.power_loss_in = None;
-        self.collect();
-    }
-
     /// Forgets files that nothing leads to, and counts room anew.
-    fn collect(&mut self) {
+    pub(super) fn collect(&mut self) {
         let reachable = self.names.reachable_files();
         self.inodes.retain(|id, _| reachable.contains(id) || self.opened.contains_key(id));
         let in_use: BTreeSet<u64> = self.names.live_files();
@@ -137,26 +129,43 @@ impl Medium {
         self.counts.changes += 1;
         self.sched.note(Kind::Disk, owner.node, (detail << 4) | verb as u64);
         self.sched.trace(owner.node, || format!("disk {verb:?} {detail}"));
-        if let Some(left) = self.faults.power_loss_in {
-            self.faults.power_loss_in = Some(left.saturating_sub(1));
-            return Ok(left > 1);
+        for countdown in [&mut self.faults.power_loss_in, &mut self.faults.power_loss_in_any] {
+            if let Some(left) = *countdown {
+                *countdown = Some(left.saturating_sub(1));
+                return Ok(left > 1);
+            }
         }
         Ok(true)
+    }
+
+    /// Admits a verb that changes nothing; an armed power loss may come in it too.
+    fn admit_look(&mut self, owner: Owner) -> Result<()> {
+        self.admit(owner)?;
+        match &mut self.faults.power_loss_in_any {
+            Some(left) if *left <= 1 => Err(self.cut(owner)),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     /// The power has failed: nothing gets through to the medium, and the world hears of it after this turn.
     fn cut(&mut self, owner: Owner) -> Error {
         self.owner = None;
+        self.sched.effect(Effect::PowerLossAfter);
         self.sched.ask(Ask::CutPower(owner));
         failed(ErrorKind::Other, "the power has failed")
     }
 
     fn room_for(&self, pages: u64) -> Result<()> {
         match self.faults.quota_bytes {
-            Some(quota) if (self.used_pages + pages) * PAGE > quota => Err(failed(
-                ErrorKind::StorageFull,
-                format!("{} of {quota} bytes are in use", self.used_pages * PAGE),
-            )),
+            Some(quota) if (self.used_pages + pages) * PAGE > quota => {
+                self.sched.effect(Effect::FullDisk);
+                let text = format!("{} of {quota} bytes are in use", self.used_pages * PAGE);
+                Err(failed(ErrorKind::StorageFull, text))
+            }
             _ => Ok(()),
         }
     }
@@ -212,8 +221,8 @@ impl Medium {
         }
     }
 
-    pub fn list(&self, owner: Owner, dir: &str) -> Result<Vec<String>> {
-        self.admit(owner)?;
+    pub fn list(&mut self, owner: Owner, dir: &str) -> Result<Vec<String>> {
+        self.admit_look(owner)?;
         self.dir_exists(dir)?;
         Ok(self.names.list(dir))
     }
@@ -285,17 +294,6 @@ impl Medium {
         Ok(())
     }
 
-    /// Whether an armed fault makes this sync fail.
-    fn sync_fails(&mut self) -> bool {
-        if let Some(left) = self.faults.fail_sync_in {
-            self.faults.fail_sync_in = (left > 1).then(|| left - 1);
-            if left <= 1 {
-                return true;
-            }
-        }
-        self.faults.fail_syncs
-    }
-
     pub fn take_lock(&mut self, owner: Owner, path: &str) -> Result<u64> {
         if self.lock.is_some() {
             self.admit(owner)?;
@@ -314,11 +312,11 @@ impl Medium {
         }
     }
 
-    fn inode(&self, inode: u64) -> &Inode {
+    pub(super) fn inode(&self, inode: u64) -> &Inode {
         self.inodes.get(&inode).expect("an open file is not collected")
     }
 
-    fn inode_mut(&mut self, inode: u64) -> &mut Inode {
+    pub(super) fn inode_mut(&mut self, inode: u64) -> &mut Inode {
         self.inodes.get_mut(&inode).expect("an open file is not collected")
     }
 
@@ -327,15 +325,36 @@ impl Medium {
         Ok(self.inode(inode).len())
     }
 
-    pub fn read(&self, owner: Owner, inode: u64, offset: u64, buf: &mut [u8]) -> Result<usize> {
-        self.admit(owner)?;
+    pub fn read(&mut self, owner: Owner, inode: u64, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        self.admit_look(owner)?;
         let end = offset.saturating_add(buf.len() as u64);
         for bad in &self.faults.unreadable {
             if self.names.get(&bad.path) == Some(Entry::File(inode)) && offset < bad.to && bad.from < end {
+                self.sched.effect(Effect::BadSectors);
                 return Err(failed(ErrorKind::Other, format!("sectors of {:?} cannot be read", bad.path)));
             }
         }
-        Ok(self.inode(inode).read(offset, buf))
+        if DiskFaults::is_due(&mut self.faults.fail_read_in) {
+            self.sched.effect(Effect::ReadError);
+            return Err(failed(ErrorKind::Other, "the medium failed to read"));
+        }
+        if self.inode(inode).is_unreadable(offset, buf.len() as u64) {
+            self.sched.effect(Effect::BadSectors);
+            return Err(failed(ErrorKind::Other, "a sector cannot be read"));
+        }
+        let read = self.inode(inode).read(offset, buf);
+        let before = &mut buf[..read];
+        if self.faults.stale_read_in.is_some() && self.inode(inode).read_old(offset, before) {
+            if DiskFaults::is_due(&mut self.faults.stale_read_in) {
+                self.sched.effect(Effect::StaleRead);
+            } else {
+                self.inode(inode).read(offset, before);
+            }
+        }
+        if read > 0 && DiskFaults::is_due(&mut self.faults.misread_in) {
+            self.misread(before);
+        }
+        Ok(read)
     }
 
     pub fn write(&mut self, owner: Owner, inode: u64, offset: u64, bytes: &[u8]) -> Result<()> {
@@ -343,10 +362,22 @@ impl Medium {
         let wanted = self.inode(inode).wants(offset, bytes.len() as u64);
         let on = self.admit_change(owner, Verb::Write, offset ^ ((bytes.len() as u64) << 32))?;
         self.room_for(wanted)?;
+        if on && DiskFaults::is_due(&mut self.faults.fail_write_in) {
+            self.sched.effect(Effect::WriteError);
+            return Err(failed(ErrorKind::Other, "the medium failed to write"));
+        }
+        let short = on && bytes.len() > 1 && DiskFaults::is_due(&mut self.faults.short_write_in);
+        let part = if short { self.rare.between(1, bytes.len() as u64 - 1) as usize } else { bytes.len() };
         self.used_pages += wanted;
-        self.counts.written_bytes += bytes.len() as u64;
-        let whole_pages = self.whole_pages;
-        self.inode_mut(inode).write(offset, bytes, whole_pages);
+        self.writes += 1;
+        self.counts.written_bytes += part as u64;
+        let (whole_pages, number) = (self.whole_pages, self.writes);
+        self.inode_mut(inode).write(offset, &bytes[..part], whole_pages, number);
+        if short {
+            self.sched.effect(Effect::ShortWrite);
+            let text = format!("the medium wrote {part} of {} bytes", bytes.len());
+            return Err(failed(ErrorKind::WriteZero, text));
+        }
         if on { Ok(()) } else { Err(self.cut(owner)) }
     }
 
@@ -381,9 +412,10 @@ impl Medium {
             return Err(failed(ErrorKind::Other, "the medium failed to sync a file"));
         }
         if self.faults.lying_syncs {
+            self.sched.effect(Effect::LyingSync);
             self.inode_mut(inode).sync_lied();
         } else {
-            self.inode_mut(inode).sync();
+            self.sync_pages(inode);
         }
         self.counts.syncs += 1;
         Ok(())
@@ -391,15 +423,10 @@ impl Medium {
 
     /// How long the next job waits, in ns.
     pub fn delay(&mut self, now: u64) -> u64 {
-        self.speed.draw(now, &mut self.delays)
-    }
-
-    /// Turns one bit of a file on the medium. False when there is no such byte.
-    pub fn flip(&mut self, path: &str, offset: u64, bit: u8) -> bool {
-        match self.names.get(path) {
-            Some(Entry::File(inode)) => self.inode_mut(inode).flip(offset, bit),
-            _ => false,
+        if self.speed.stalled_until.as_nanos() as u64 > now {
+            self.sched.effect(Effect::StallDisk);
         }
+        self.speed.draw(now, &mut self.delays)
     }
 
     /// Every file and its length on the medium, sorted.
@@ -409,14 +436,6 @@ impl Medium {
             _ => 0,
         };
         self.names.file_paths().into_iter().map(|path| (path.clone(), len(&path))).collect()
-    }
-
-    /// Replaces the disk by an empty one; the node is down.
-    pub fn wipe(&mut self) {
-        assert!(self.owner.is_none(), "a disk in use cannot be wiped");
-        self.inodes.clear();
-        self.names = Names::default();
-        self.used_pages = 0;
     }
 
     pub fn counts(&self) -> DiskCounts {

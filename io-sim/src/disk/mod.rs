@@ -5,6 +5,7 @@ mod faults;
 mod inode;
 mod medium;
 mod names;
+mod trouble;
 
 pub use faults::{DiskFaults, DiskSpeed, Unreadable};
 pub use medium::DiskCounts;
@@ -112,7 +113,7 @@ impl File for SimFile {
     }
 
     fn map(&self) -> io::Result<Box<dyn AsRef<[u8]> + Send + Sync>> {
-        let medium = locked(&self.medium);
+        let mut medium = locked(&self.medium);
         let mut bytes = vec![0; medium.len(self.owner, self.inode)? as usize];
         medium.read(self.owner, self.inode, 0, &mut bytes)?;
         Ok(Box::new(bytes))

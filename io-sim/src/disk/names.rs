@@ -94,17 +94,21 @@ impl Names {
     }
 
     /// The power goes: each waiting change was kept with `kept` chances of 1000; what stood on a lost one is lost too.
-    pub fn power_loss(&mut self, kept: u64, draws: &mut Stream) {
+    /// Returns how many were lost.
+    pub fn power_loss(&mut self, kept: u64, draws: &mut Stream) -> u64 {
         let mut lost = BTreeSet::new();
+        let mut count = 0;
         for change in std::mem::take(&mut self.waiting) {
             if draws.below(1000) < kept && !change.shares_a_name(&lost) {
                 change.apply(&mut self.medium);
             } else {
+                count += 1;
                 lost.extend(change.0.into_iter().map(|(path, _)| path));
             }
         }
         self.drop_orphans();
         self.live = self.medium.clone();
+        count
     }
 
     /// What lies in a directory that does not exist is out of reach for ever.

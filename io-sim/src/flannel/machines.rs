@@ -57,10 +57,15 @@ struct Life {
 impl Machines {
     /// Adds the plan's machines to the store's world. Nothing runs yet.
     pub fn new(store: &Cluster, plan: Arc<FlannelPlan>) -> Machines {
+        Machines::called(store, plan, "f")
+    }
+
+    /// The same, with names that begin with `prefix`.
+    pub fn called(store: &Cluster, plan: Arc<FlannelPlan>, prefix: &str) -> Machines {
         let world = store.world();
         let mut links = Vec::new();
         let hosts = plan.all_machines().map(|machine| {
-            let node = world.add_node(&format!("f{machine}"));
+            let node = world.add_node(&format!("{prefix}{machine}"));
             let kernel = SimLinks::in_halves(world, node, underlay_address(machine), plan.halves);
             let local = SimLocal::new(world, &kernel);
             links.push(kernel);

@@ -36,7 +36,12 @@ pub struct Operator {
 impl Operator {
     /// Adds his machine to the world.
     pub fn new(machines: &Machines) -> Operator {
-        let node = machines.world().add_node("op");
+        Operator::called(machines, "op")
+    }
+
+    /// The same, with another name.
+    pub fn called(machines: &Machines, name: &str) -> Operator {
+        let node = machines.world().add_node(name);
         Operator { machines: machines.clone(), node, kv: Arc::new(kv(machines.store(), node)) }
     }
 

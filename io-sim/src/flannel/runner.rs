@@ -98,7 +98,8 @@ fn in_world<T>(
     (report, looked)
 }
 
-fn verdict(cloud: &Cloud, loaded: Option<&Loaded>) -> Checked {
+/// What all checkers say.
+pub(crate) fn verdict(cloud: &Cloud, loaded: Option<&Loaded>) -> Checked {
     let (machines, plan) = (&cloud.machines, cloud.machines.plan());
     if let Some(failure) = &machines.store().evidence().failure {
         return Err(failure.clone());
@@ -143,6 +144,7 @@ fn report(cloud: &Cloud, failure: Option<Failure>) -> Report {
         entries: evidence.logs.entries().len() as u64,
         elections: evidence.leaders.elections() as u64,
         classes,
+        happened: world.effects(),
         probes: BTreeMap::new(),
     }
 }

@@ -54,9 +54,14 @@ struct Life {
 impl Machines {
     /// Adds the plan's machines to the store's world. Nothing runs yet.
     pub fn new(store: &Cluster, plan: Arc<FleetPlan>) -> Machines {
+        Machines::called(store, plan, "f")
+    }
+
+    /// The same, with names that begin with `prefix`.
+    pub fn called(store: &Cluster, plan: Arc<FleetPlan>, prefix: &str) -> Machines {
         let world = store.world();
         let hosts = plan.all_machines().map(|machine| {
-            let node = world.add_node(&format!("f{machine}"));
+            let node = world.add_node(&format!("{prefix}{machine}"));
             Host { node, systemd: SimSystemd::new(world, node), life: Mutex::default() }
         });
         Machines(Arc::new(Inner {

@@ -56,7 +56,12 @@ struct Inner {
 impl Operator {
     /// Adds his machine to the world.
     pub fn new(machines: &Machines) -> Operator {
-        let node = machines.world().add_node("op");
+        Operator::called(machines, "op")
+    }
+
+    /// The same, with another name.
+    pub fn called(machines: &Machines, name: &str) -> Operator {
+        let node = machines.world().add_node(name);
         Operator(Arc::new(Inner { machines: machines.clone(), node, done: Mutex::default() }))
     }
 

@@ -97,7 +97,8 @@ fn in_world<T>(
     (report, looked)
 }
 
-fn seen(fleet: &Fleet, registry: Snapshot) -> Seen {
+/// What the checkers look at, at the end.
+pub(crate) fn seen(fleet: &Fleet, registry: Snapshot) -> Seen {
     let machines = &fleet.machines;
     let plan = machines.plan();
     let ms = Duration::from_millis;
@@ -134,7 +135,8 @@ fn states(machines: &Machines) -> BTreeMap<(u16, u16), SystemdState> {
     states
 }
 
-fn verdict(fleet: &Fleet, seen: Option<&Seen>) -> Checked {
+/// What all checkers say.
+pub(crate) fn verdict(fleet: &Fleet, seen: Option<&Seen>) -> Checked {
     if let Some(failure) = &fleet.machines.store().evidence().failure {
         return Err(failure.clone());
     }
@@ -184,6 +186,7 @@ fn report(fleet: &Fleet, failure: Option<Failure>) -> Report {
         entries: evidence.logs.entries().len() as u64,
         elections: evidence.leaders.elections() as u64,
         classes,
+        happened: world.effects(),
         probes: BTreeMap::new(),
     }
 }

@@ -12,10 +12,21 @@ use std::task::Waker;
 /// The arrival of what is held at a cut.
 pub(super) const HELD: u64 = u64::MAX;
 
+/// A frame on its way.
+pub(super) struct Sent {
+    /// When it arrives.
+    pub at: u64,
+    pub frame: Bytes,
+    /// The checksum that it left with, where it has been changed since.
+    pub left_with: Option<u32>,
+}
+
 /// One direction: from end `i` to end `1 - i`, where `i` is its place in [`Conn::pipes`].
 #[derive(Default)]
 pub(super) struct Pipe {
-    pub queue: VecDeque<(u64, Bytes)>,
+    pub queue: VecDeque<Sent>,
+    /// A slow receiver takes nothing before this.
+    pub taken_from: u64,
     /// When the sender's close arrives.
     pub fin: Option<u64>,
     last_arrival: u64,
@@ -25,9 +36,9 @@ pub(super) struct Pipe {
 
 impl Pipe {
     /// Queues a frame that arrives at `at`, or right behind the one before it. Returns when that is.
-    pub fn push(&mut self, at: u64, frame: Bytes) -> u64 {
+    pub fn push(&mut self, at: u64, sent: Sent) -> u64 {
         let at = self.order(at);
-        self.queue.push_back((at, frame));
+        self.queue.push_back(Sent { at, ..sent });
         at
     }
 
@@ -51,7 +62,7 @@ impl Pipe {
     /// The link is cut: what has not arrived by `now` is held. Returns whether anything is.
     pub fn hold(&mut self, now: u64) -> bool {
         let fin = self.fin.iter_mut();
-        for at in self.queue.iter_mut().map(|(at, _)| at).chain(fin).filter(|at| **at > now) {
+        for at in self.queue.iter_mut().map(|sent| &mut sent.at).chain(fin).filter(|at| **at > now) {
             *at = HELD;
             self.last_arrival = HELD;
         }
@@ -63,7 +74,7 @@ impl Pipe {
         let mut arrivals = Vec::new();
         let mut last = now;
         let fin = self.fin.iter_mut();
-        for at in self.queue.iter_mut().map(|(at, _)| at).chain(fin) {
+        for at in self.queue.iter_mut().map(|sent| &mut sent.at).chain(fin) {
             if *at == HELD {
                 *at = last.max(now + delay());
                 arrivals.push(*at);
@@ -77,7 +88,7 @@ impl Pipe {
 
     /// What has not arrived never does.
     pub fn lose_unarrived(&mut self, now: u64) {
-        while self.queue.back().is_some_and(|(at, _)| *at > now) {
+        while self.queue.back().is_some_and(|sent| sent.at > now) {
             self.queue.pop_back();
         }
         self.fin = self.fin.filter(|at| *at <= now);
@@ -85,11 +96,28 @@ impl Pipe {
     }
 
     /// The next frame that has arrived.
-    pub fn take(&mut self, now: u64) -> Option<Bytes> {
-        if self.queue.front().is_some_and(|(at, _)| *at <= now) {
-            return self.queue.pop_front().map(|(_, frame)| frame);
+    pub fn take(&mut self, now: u64) -> Option<Sent> {
+        if self.has_arrived(now) { self.queue.pop_front() } else { None }
+    }
+
+    /// Whether a frame can be taken.
+    pub fn has_arrived(&self, now: u64) -> bool {
+        self.queue.front().is_some_and(|sent| sent.at <= now)
+    }
+
+    /// The sender is gone; what it had sent arrives so much later, and then the end. Returns the arrivals.
+    pub fn trail(&mut self, now: u64, late: u64) -> Vec<u64> {
+        let mut arrivals = Vec::new();
+        for sent in self.queue.iter_mut().filter(|sent| sent.at > now && sent.at != HELD) {
+            sent.at += late;
+            arrivals.push(sent.at);
         }
-        None
+        let last = arrivals.last().copied().unwrap_or(now + late);
+        self.last_arrival = self.queue.back().map_or(last, |sent| sent.at.max(last));
+        let last = self.last_arrival;
+        arrivals.push(self.close(last));
+        arrivals.dedup();
+        arrivals
     }
 
     /// Whether the close has arrived.

@@ -18,6 +18,10 @@ pub struct LinkConfig {
     pub loss_ppm: u64,
     /// Sendings of a million that break their connection.
     pub reset_ppm: u64,
+    /// Sendings of a million that break their connection for the sender, while what was sent arrives late.
+    pub split_ppm: u64,
+    /// Frames of a million that arrive with bits turned over.
+    pub corrupt_ppm: u64,
     /// Datagrams of a million that arrive twice. Within a connection nothing ever does.
     pub duplicate_ppm: u64,
     /// Bytes a second; 0 for no limit.
@@ -34,6 +38,8 @@ impl Default for LinkConfig {
             tail: Duration::from_millis(20),
             loss_ppm: 0,
             reset_ppm: 0,
+            split_ppm: 0,
+            corrupt_ppm: 0,
             duplicate_ppm: 0,
             bytes_per_second: 0,
         }
@@ -41,7 +47,7 @@ impl Default for LinkConfig {
 }
 
 /// How long a sender waits before it repeats a lost packet, the first time; doubled for each further loss.
-const REPEAT_NS: u64 = 200_000_000;
+pub(super) const REPEAT_NS: u64 = 200_000_000;
 
 /// Losses in a row after which a connection gives up.
 const MAX_REPEATS: u32 = 6;
@@ -55,6 +61,8 @@ pub(super) enum Fate {
     Arrives(u64),
     /// The connection breaks.
     Breaks,
+    /// The connection breaks for the sender; this arrives after so many ns, and everything so much later than it would have.
+    Splits(u64, u64),
 }
 
 /// A link with its own stream of draws.
@@ -63,13 +71,22 @@ pub(super) struct Link {
     /// How many faults cut it at present.
     pub cuts: u32,
     busy_until: u64,
+    /// The latest arrival of anything, by whatever connection.
+    latest: u64,
     draws: Stream,
+    /// Draws of rarer things, so that these leave the others as they were.
+    rare: Stream,
 }
+
+/// How late what a split connection had carried arrives at most, in ns.
+const TRAIL_NS: u64 = 2_000_000_000;
 
 impl Link {
     pub fn new(config: LinkConfig, seed: u64, from: u32, to: u32) -> Link {
         let entity = (u64::from(from) << 32) | u64::from(to);
-        Link { config, cuts: 0, busy_until: 0, draws: Stream::new(seed, "net link", entity) }
+        let (draws, rare) =
+            (Stream::new(seed, "net link", entity), Stream::new(seed, "net link: rare", entity));
+        Link { config, cuts: 0, busy_until: 0, latest: 0, draws, rare }
     }
 
     pub fn is_cut(&self) -> bool {
@@ -85,6 +102,25 @@ impl Link {
             delay += config.tail.as_nanos() as u64;
         }
         delay
+    }
+
+    /// Notes that something arrives at `at`; whether it overtakes what left before it.
+    pub fn arrives(&mut self, at: u64) -> bool {
+        let overtakes = at < self.latest;
+        self.latest = self.latest.max(at);
+        overtakes
+    }
+
+    /// Which bits of a frame of `bytes` turn over: none, mostly.
+    pub fn corrupted_bit(&mut self, bytes: usize) -> Option<u64> {
+        let corrupts = self.config.corrupt_ppm > 0 && bytes > 0;
+        (corrupts && self.rare.chance(self.config.corrupt_ppm, MILLION))
+            .then(|| self.rare.below(bytes as u64 * 8))
+    }
+
+    /// Whether something that is sent now must wait for what was sent before.
+    pub fn is_busy(&self, now: u64) -> bool {
+        self.busy_until > now
     }
 
     /// Time until `bytes` that are sent at `now` have left, in ns.
@@ -110,6 +146,9 @@ impl Link {
             if repeats == MAX_REPEATS {
                 return Fate::Breaks;
             }
+        }
+        if self.config.split_ppm > 0 && self.rare.chance(self.config.split_ppm, MILLION) {
+            return Fate::Splits(delay, self.rare.between(1_000_000, TRAIL_NS));
         }
         Fate::Arrives(delay)
     }

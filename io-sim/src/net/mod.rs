@@ -1,13 +1,14 @@
 //! The Net port between invented machines: connections that keep their promises within, and break in every way they may.
 
 mod conn;
+mod ends;
 mod link;
 mod network;
 
 pub use link::LinkConfig;
 pub(crate) use network::Network;
 
-use crate::sched::{NodeId, Owner};
+use crate::sched::{Effect, NodeId, Owner};
 use bytes::Bytes;
 use conn::End;
 use kernel::net::{FrameReceiver, FrameSender, MAX_FRAME_BYTES};
@@ -16,7 +17,7 @@ use network::{Answer, EndId};
 use std::future::poll_fn;
 use std::io;
 use std::io::{Error, ErrorKind};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll};
 
 /// A second, in ns: how long an unanswered connection attempt waits before it asks again.
@@ -190,6 +191,7 @@ impl SimSender {
             let room = window.saturating_sub(pipe.queue.len());
             if room == 0 {
                 pipe.sender_waker = Some(context.waker().clone());
+                net.sched.effect(Effect::BackPressure);
                 return Poll::Pending;
             }
             let rest = left.split_off(room.min(left.len()));
@@ -213,13 +215,20 @@ impl SimReceiver {
         let now = net.sched.now_ns();
         let mut state = net.lock();
         let conn = state.conns.get_mut(&id.conn).expect("a held half keeps its connection");
-        let end = conn.ends[id.end];
+        let (end, me) = (conn.ends[id.end], conn.owners[id.end].node);
         let pipe = &mut conn.pipes[1 - id.end];
-        if let Some(frame) = pipe.take(now) {
-            let waker = pipe.sender_waker.take();
-            drop(state);
-            network::wake_all([waker]);
-            return Poll::Ready(Ok(Some(frame)));
+        if pipe.has_arrived(now) {
+            let pace = state.paces.get(&me).copied().unwrap_or(0);
+            let pipe = &mut state.conns.get_mut(&id.conn).expect("as above").pipes[1 - id.end];
+            if pace > 0 && pipe.taken_from > now {
+                let at = pipe.taken_from;
+                pipe.receiver_waker = Some(context.waker().clone());
+                net.sched.effect(Effect::SlowPeer);
+                net.arrival(*id, at);
+                return Poll::Pending;
+            }
+            pipe.taken_from = now + pace;
+            return self.take(state);
         }
         if pipe.is_finished(now) {
             return Poll::Ready(Ok(None));
@@ -229,5 +238,24 @@ impl SimReceiver {
         }
         pipe.receiver_waker = Some(context.waker().clone());
         Poll::Pending
+    }
+
+    /// Takes the frame that has arrived, and looks whether it is what was sent.
+    fn take(&self, mut state: MutexGuard<'_, network::State>) -> Poll<io::Result<Option<Bytes>>> {
+        let Half { net, id } = &self.0;
+        let pipe =
+            &mut state.conns.get_mut(&id.conn).expect("a held half keeps its connection").pipes[1 - id.end];
+        let sent = pipe.take(net.sched.now_ns()).expect("the caller has seen it");
+        let waker = pipe.sender_waker.take();
+        let is_whole = sent.left_with.is_none_or(|crc| crc == crc32fast::hash(&sent.frame));
+        if !is_whole {
+            net.refuse_frame(&mut state, *id);
+        }
+        drop(state);
+        network::wake_all([waker]);
+        if is_whole {
+            return Poll::Ready(Ok(Some(sent.frame)));
+        }
+        Poll::Ready(Err(Error::new(ErrorKind::InvalidData, "a frame's checksum does not fit")))
     }
 }

@@ -8,9 +8,9 @@
 //! - A *process crash* closes connections as its kernel would: in order behind the frames, or with a reset.
 //! - A *power loss* says nothing. The other end finds out when it sends: soon if the machine is up again, late if not.
 
-use super::conn::{Conn, End, HELD, Pipe};
-use super::link::{Fate, Link, LinkConfig};
-use crate::sched::{Kind, NodeId, Owner, Sched};
+use super::conn::{Conn, End, HELD, Pipe, Sent};
+use super::link::{Fate, Link, LinkConfig, REPEAT_NS};
+use crate::sched::{Effect, Kind, NodeId, Owner, Sched};
 use bytes::Bytes;
 use kernel::net::WINDOW_FRAMES;
 use std::collections::{BTreeMap, VecDeque};
@@ -23,13 +23,10 @@ use std::time::Duration;
 const BACKLOG: usize = 128;
 
 /// How long a connection or a connection attempt goes unanswered before it gives up, in ns.
-const GIVE_UP_NS: (u64, u64) = (5_000_000_000, 20_000_000_000);
+pub(super) const GIVE_UP_NS: (u64, u64) = (5_000_000_000, 20_000_000_000);
 
 /// The first port that `port 0` may pick.
 const FIRST_FREE_PORT: u16 = 49_152;
-
-/// A break of so many leaves one end untold.
-const HALF_OPEN_ONE_IN: u64 = 4;
 
 /// The network.
 pub(crate) struct Network {
@@ -46,6 +43,10 @@ pub(super) struct State {
     pub conns: BTreeMap<u64, Conn>,
     next_conn: u64,
     pub window: usize,
+    /// Which machine nodes are on, where several share one.
+    machines: BTreeMap<NodeId, u32>,
+    /// Machines that take in frames slowly: ns for each.
+    pub paces: BTreeMap<NodeId, u64>,
     /// What happens to each frame on its way, besides delay.
     mangle: Option<Mangle>,
 }
@@ -84,6 +85,8 @@ impl Network {
             conns: BTreeMap::new(),
             next_conn: 1,
             window: WINDOW_FRAMES,
+            machines: BTreeMap::new(),
+            paces: BTreeMap::new(),
             mangle: None,
         };
         Arc::new(Network { sched, state: Mutex::new(state) })
@@ -102,15 +105,29 @@ impl Network {
     pub fn set_all_links(&self, config: &LinkConfig) {
         let mut state = self.lock();
         state.usual = config.clone();
-        for ((from, to), link) in &mut state.links {
-            if from != to {
+        let State { links, machines, .. } = &mut *state;
+        for ((from, to), link) in links {
+            if !is_within(machines, *from, *to) {
                 link.config = config.clone();
             }
         }
     }
 
     pub fn set_link(&self, from: NodeId, to: NodeId, config: LinkConfig) {
-        self.lock().link(from, to).config = config;
+        let mut state = self.lock();
+        if !is_within(&state.machines, from, to) {
+            state.link(from, to).config = config;
+        }
+    }
+
+    /// From now on these nodes are one machine to the network: nothing delays or cuts what they say to each other.
+    pub fn share_machine(&self, nodes: &[NodeId]) {
+        let mut state = self.lock();
+        let Some(first) = nodes.first() else { return };
+        for node in nodes {
+            state.machines.insert(*node, first.0);
+            state.links.retain(|(from, to), _| from != node && to != node);
+        }
     }
 
     /// Frames that may wait in a connection: at most what the port promises.
@@ -119,10 +136,21 @@ impl Network {
         self.lock().window = frames;
     }
 
+    /// From now on a machine takes so many ns to take in a frame; 0 for none.
+    pub fn set_pace(&self, node: NodeId, pace: u64) {
+        match pace {
+            0 => _ = self.lock().paces.remove(&node),
+            pace => _ = self.lock().paces.insert(node, pace),
+        }
+    }
+
     /// Cuts `from` to `to`. Cuts count: as many heals make it whole.
     pub fn cut(self: &Arc<Self>, from: NodeId, to: NodeId) {
         let now = self.sched.now_ns();
         let mut state = self.lock();
+        if is_within(&state.machines, from, to) {
+            return;
+        }
         state.link(from, to).cuts += 1;
         let held: Vec<u64> =
             state.pipes_between(from, to).filter_map(|(conn, pipe)| pipe.hold(now).then_some(conn)).collect();
@@ -155,18 +183,6 @@ impl Network {
             for at in arrivals {
                 self.arrival(EndId { conn, end }, at);
             }
-        }
-    }
-
-    /// Breaks every connection between two machines.
-    pub fn reset(self: &Arc<Self>, a: NodeId, b: NodeId) {
-        let between = |conn: &Conn| {
-            let nodes = conn.owners.map(|owner| owner.node);
-            nodes == [a, b] || nodes == [b, a]
-        };
-        let mut state = self.lock();
-        for id in state.ids(between) {
-            self.break_conn(&mut state, id);
         }
     }
 
@@ -223,7 +239,13 @@ impl Network {
     /// Delays of the copies of a datagram from one machine to another.
     pub fn datagram(&self, from: NodeId, to: NodeId, bytes: u64) -> Vec<Duration> {
         let now = self.sched.now_ns();
-        self.lock().link(from, to).datagram(now, bytes)
+        let mut state = self.lock();
+        let link = state.link(from, to);
+        let copies = link.datagram(now, bytes);
+        if copies.is_empty() {
+            self.sched.effect(if link.is_cut() { Effect::Held } else { Effect::Loss });
+        }
+        copies
     }
 
     /// The node that a host name stands for, as seen from `me`.
@@ -306,101 +328,51 @@ impl Network {
             None => frames,
         };
         let link = state.link(from, to);
+        let sent: Vec<Sent> = frames.into_iter().map(|frame| self.carried(link, frame)).collect();
         if link.is_cut() {
+            self.sched.effect(Effect::Held);
             let conn = state.conns.get_mut(&id.conn).expect("as above");
-            frames.into_iter().for_each(|frame| _ = conn.pipes[id.end].push(HELD, frame));
+            sent.into_iter().for_each(|sent| _ = conn.pipes[id.end].push(HELD, sent));
             self.arm_give_up(state, id.conn, now);
             return;
         }
-        match link.stream_fate(now, bytes) {
-            Fate::Breaks => self.break_conn(state, id.conn),
-            Fate::Arrives(after) => {
-                let conn = state.conns.get_mut(&id.conn).expect("as above");
-                let mut at = now;
-                frames.into_iter().for_each(|frame| at = conn.pipes[id.end].push(now + after, frame));
-                if at != HELD {
-                    self.arrival(EndId { conn: id.conn, end: 1 - id.end }, at);
-                }
-            }
+        if link.is_busy(now) {
+            self.sched.effect(Effect::Bandwidth);
         }
-    }
-
-    /// An end of a dead connection has sent something: it learns, sooner or later.
-    fn find_out(self: &Arc<Self>, state: &mut State, id: EndId, from: NodeId, to: NodeId) {
-        let cut = state.link(from, to).is_cut() || state.link(to, from).is_cut();
-        let after = if cut || self.sched.owner(to).is_none() {
-            state.link(from, to).between(GIVE_UP_NS.0, GIVE_UP_NS.1)
-        } else {
-            state.link(from, to).delay() + state.link(to, from).delay()
+        let fate = link.stream_fate(now, bytes);
+        let (Fate::Arrives(after) | Fate::Splits(after, _)) = fate else {
+            self.sched.effect(Effect::Reset);
+            return self.break_conn(state, id.conn);
         };
-        self.tell(state, id, after);
-    }
-
-    /// After so many ns the end knows that its connection is broken.
-    fn tell(self: &Arc<Self>, state: &mut State, id: EndId, after: u64) {
-        let conn = state.conns.get_mut(&id.conn).expect("the caller has it");
-        if std::mem::replace(&mut conn.told[id.end], true) {
-            return;
+        if link.arrives(now + after) {
+            self.sched.effect(Effect::Reorder);
         }
-        let net = self.clone();
-        let at = self.sched.now_ns().saturating_add(after);
-        self.sched.call_at(
-            Owner::WORLD,
-            at,
-            Box::new(move || {
-                let mut state = net.lock();
-                let Some(conn) = state.conns.get_mut(&id.conn) else { return };
-                if conn.ends[id.end] == End::Open {
-                    conn.ends[id.end] = End::Broken;
-                }
-                let wakers = conn.take_wakers(id.end);
-                drop(state);
-                wake_all(wakers);
-            }),
-        );
-    }
-
-    /// The connection breaks; what has not arrived is lost.
-    fn break_conn(self: &Arc<Self>, state: &mut State, id: u64) {
-        let now = self.sched.now_ns();
-        let Some(conn) = state.conns.get_mut(&id) else { return };
-        if conn.dead {
-            return;
+        if after >= REPEAT_NS && link.config.loss_ppm > 0 {
+            self.sched.effect(Effect::Loss);
         }
-        conn.dead = true;
-        conn.held_since = None;
-        conn.pipes.iter_mut().for_each(|pipe| pipe.lose_unarrived(now));
-        let [a, b] = conn.owners.map(|owner| owner.node);
-        self.sched.trace(a, || format!("net connection {id} to {b} breaks"));
-        let link = state.link(a, b);
-        let untold = link.once_in(HALF_OPEN_ONE_IN).then(|| link.between(0, 1) as usize);
-        let delays = [link.delay(), link.delay()];
-        for end in (0..2).filter(|end| Some(*end) != untold) {
-            self.tell(state, EndId { conn: id, end }, delays[end]);
+        let conn = state.conns.get_mut(&id.conn).expect("as above");
+        let mut at = now;
+        sent.into_iter().for_each(|sent| at = conn.pipes[id.end].push(now + after, sent));
+        match fate {
+            Fate::Splits(_, late) => self.split_conn(state, id, late),
+            _ if at != HELD => self.arrival(EndId { conn: id.conn, end: 1 - id.end }, at),
+            _ => {}
         }
     }
 
-    /// Something is held: the connection gives up when that lasts.
-    fn arm_give_up(self: &Arc<Self>, state: &mut State, id: u64, now: u64) {
-        let conn = state.conns.get_mut(&id).expect("the caller has it");
-        if conn.held_since.is_some() || conn.dead {
-            return;
-        }
-        conn.held_since = Some(now);
-        let [a, b] = conn.owners.map(|owner| owner.node);
-        let at = now + state.link(a, b).between(GIVE_UP_NS.0, GIVE_UP_NS.1);
-        let net = self.clone();
-        let give_up = move || {
-            let mut state = net.lock();
-            if state.conns.get(&id).is_some_and(|conn| conn.held_since == Some(now)) {
-                net.break_conn(&mut state, id);
-            }
+    /// A frame as it goes over a link.
+    fn carried(&self, link: &mut Link, frame: Bytes) -> Sent {
+        let Some(bit) = link.corrupted_bit(frame.len()) else {
+            return Sent { at: 0, frame, left_with: None };
         };
-        self.sched.call_at(Owner::WORLD, at, Box::new(give_up));
+        let left_with = Some(crc32fast::hash(&frame));
+        let mut bytes = frame.to_vec();
+        bytes[(bit / 8) as usize] ^= 1 << (bit % 8);
+        Sent { at: 0, frame: bytes.into(), left_with }
     }
 
     /// At `at` something arrives at an end: wakes its halves.
-    fn arrival(self: &Arc<Self>, id: EndId, at: u64) {
+    pub(super) fn arrival(self: &Arc<Self>, id: EndId, at: u64) {
         let net = self.clone();
         self.sched.call_at(
             Owner::WORLD,
@@ -448,10 +420,10 @@ pub(super) fn wake_all(wakers: impl IntoIterator<Item = Option<Waker>>) {
 }
 
 impl State {
-    fn link(&mut self, from: NodeId, to: NodeId) -> &mut Link {
-        let (usual, seed) = (&self.usual, self.seed);
+    pub(super) fn link(&mut self, from: NodeId, to: NodeId) -> &mut Link {
+        let (usual, seed, within) = (&self.usual, self.seed, is_within(&self.machines, from, to));
         self.links.entry((from, to)).or_insert_with(|| {
-            let config = if from == to { loopback() } else { usual.clone() };
+            let config = if within { loopback() } else { usual.clone() };
             Link::new(config, seed, from.0, to.0)
         })
     }
@@ -464,9 +436,14 @@ impl State {
         })
     }
 
-    fn ids(&self, wanted: impl Fn(&Conn) -> bool) -> Vec<u64> {
+    pub(super) fn ids(&self, wanted: impl Fn(&Conn) -> bool) -> Vec<u64> {
         self.conns.iter().filter(|(_, conn)| wanted(conn)).map(|(id, _)| *id).collect()
     }
+}
+
+/// Whether two nodes are one machine.
+fn is_within(machines: &BTreeMap<NodeId, u32>, from: NodeId, to: NodeId) -> bool {
+    from == to || machines.get(&from).is_some_and(|machine| machines.get(&to) == Some(machine))
 }
 
 /// A machine talking to itself.

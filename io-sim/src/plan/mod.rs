@@ -8,12 +8,15 @@
 //!
 //! A plan has a text form, one event a line, for people to read, cut and replay ([`Plan::parse`]).
 
+mod class;
 mod draw;
 mod mean;
 #[cfg(test)]
 mod tests;
 mod text;
+mod wide;
 
+pub use class::{Class, Way};
 pub use text::ParseError;
 pub(crate) use text::{Fields, Pair, Parsed, flag};
 
@@ -61,6 +64,20 @@ pub struct Knobs {
     pub sync_us: u64,
     /// How far each clock runs fast or slow, at most, in parts per million.
     pub drift_ppm: u64,
+    /// Frames that may wait in a connection.
+    pub window: u64,
+    /// Appends that a leader sends to one follower before it waits for an answer.
+    pub inflight: u64,
+    /// Frames that may wait for one peer.
+    pub queue: u64,
+    /// Events that may wait for a member's loop.
+    pub inbox: u64,
+    /// Responses that a watch stream buffers.
+    pub watch_buffer: u64,
+    /// Cache of the state's B-tree, in bytes.
+    pub cache_bytes: u64,
+    /// Disks keep or lose 4 KiB at a time, not 512 bytes.
+    pub large_sectors: bool,
 }
 
 impl Default for Knobs {
@@ -76,6 +93,13 @@ impl Default for Knobs {
             jitter_us: 500,
             sync_us: 500,
             drift_ppm: 0,
+            window: 4_096,
+            inflight: 512,
+            queue: 4_096,
+            inbox: 16_384,
+            watch_buffer: 128,
+            cache_bytes: 256 << 10,
+            large_sectors: false,
         }
     }
 }
@@ -212,135 +236,10 @@ pub struct Fault {
 pub enum Target {
     /// Whoever leads at that moment; nobody if nobody does.
     Leader,
+    /// Somebody else than who leads at that moment; nobody if nobody does.
+    Follower,
     /// These members.
     Members(Vec<u8>),
-}
-
-/// Which way a cut goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// Both.
-    Both,
-    /// Nothing reaches the target.
-    In,
-    /// Nothing leaves the target.
-    Out,
-}
-
-/// What goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// The target is cut off from the other members (members of one target still see each other).
-    Partition {
-        /// Which way.
-        way: Way,
-    },
-    /// The process dies; what is in the page cache survives. It starts again at the end.
-    Crash,
-    /// The machine loses power. It starts again at the end.
-    PowerLoss,
-    /// The machine loses power in the middle of its disk's work.
-    PowerLossAfter {
-        /// After how many disk operations.
-        operations: u64,
-    },
-    /// The process does nothing, while time goes on.
-    Pause,
-    /// Each disk operation takes longer.
-    SlowDisk {
-        /// By how much, in milliseconds.
-        by_ms: u64,
-    },
-    /// The next sync fails, and the disk forgets what it was to keep.
-    FailSync,
-    /// No room for anything new.
-    FullDisk,
-    /// The clock runs fast (above 0) or slow.
-    Drift {
-        /// Parts per million.
-        ppm: i64,
-    },
-    /// The wall clock jumps. Nothing may come of it.
-    WallJump {
-        /// Milliseconds.
-        by_ms: i64,
-    },
-    /// Connections to and from the target break now and then.
-    Loss {
-        /// Chance of a break for each frame, in a thousand.
-        permille: u64,
-    },
-    /// The machine loses power and everything on its disk. An empty one starts at the end.
-    Wipe,
-    /// The machine loses power, and bits of what it had stored turn over. It starts again at the end; what refuses to
-    /// start, or finds the damage later and ends, gets an empty disk.
-    BitRot {
-        /// How many bits.
-        bits: u64,
-    },
-    /// Syncs promise and do nothing, and at the end the machine loses power and starts again.
-    LyingSync,
-    /// Everything to and from the target takes longer.
-    SlowLink {
-        /// By how much, in milliseconds.
-        by_ms: u64,
-    },
-}
-
-impl Class {
-    /// The names of all classes, as they stand in the text form.
-    pub const NAMES: [&str; 15] = [
-        "partition",
-        "crash",
-        "power-loss",
-        "power-loss-after",
-        "pause",
-        "slow-disk",
-        "fail-sync",
-        "full-disk",
-        "drift",
-        "wall-jump",
-        "loss",
-        "slow-link",
-        "wipe",
-        "bit-rot",
-        "lying-sync",
-    ];
-
-    /// The classes that take from a disk what it had promised to keep: the last of the names. A plan strikes a minority
-    /// with them, always the same, so that what was acknowledged is somewhere.
-    pub const DAMAGE: [&str; 3] = ["wipe", "bit-rot", "lying-sync"];
-
-    /// The class's name.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Class::Partition { .. } => "partition",
-            Class::Crash => "crash",
-            Class::PowerLoss => "power-loss",
-            Class::PowerLossAfter { .. } => "power-loss-after",
-            Class::Pause => "pause",
-            Class::SlowDisk { .. } => "slow-disk",
-            Class::FailSync => "fail-sync",
-            Class::FullDisk => "full-disk",
-            Class::Drift { .. } => "drift",
-            Class::WallJump { .. } => "wall-jump",
-            Class::Loss { .. } => "loss",
-            Class::SlowLink { .. } => "slow-link",
-            Class::Wipe => "wipe",
-            Class::BitRot { .. } => "bit-rot",
-            Class::LyingSync => "lying-sync",
-        }
-    }
-}
-
-impl Plan {
-    /// Whether the disk of `member` is struck by anything that takes away what it had promised to keep.
-    pub fn damages(&self, member: u8) -> bool {
-        self.faults.iter().any(|fault| {
-            let Target::Members(members) = &fault.target else { return false };
-            Class::DAMAGE.contains(&fault.class.name()) && members.contains(&member)
-        })
-    }
 }
 
 impl Deed {

@@ -160,7 +160,21 @@ fn parse_knobs(fields: &Fields<'_>) -> Parsed<Knobs> {
         jitter_us: fields.number("jitter", usual.jitter_us.into())?,
         sync_us: fields.number("sync", usual.sync_us.into())?,
         drift_ppm: fields.number("drift", usual.drift_ppm.into())?,
+        window: fields.number("window", usual.window.into())?,
+        inflight: fields.number("inflight", usual.inflight.into())?,
+        queue: fields.number("queue", usual.queue.into())?,
+        inbox: fields.number("inbox", usual.inbox.into())?,
+        watch_buffer: fields.number("watch-buffer", usual.watch_buffer.into())?,
+        cache_bytes: fields.number("cache", usual.cache_bytes.into())?,
+        large_sectors: fields.flag("large-sectors"),
     };
+    let waits = [knobs.window, knobs.inflight, knobs.queue, knobs.inbox, knobs.watch_buffer];
+    if waits.contains(&0) || knobs.window > kernel::net::WINDOW_FRAMES as u64 {
+        return Err(
+            "'window', 'inflight', 'queue', 'inbox' and 'watch-buffer' are 1 or more, 'window' at most 4096"
+                .to_string(),
+        );
+    }
     fields.done().map(|()| knobs)
 }
 
@@ -235,49 +249,23 @@ fn parse_fault(class: &str, fields: &Fields<'_>, members: u8) -> Parsed<Fault> {
     let at_ms = fields.required("at")?;
     let for_ms = fields.number("for", 0)?;
     let target = parse_target(fields.take("on").unwrap_or("leader"), members)?;
-    let class = parse_class(class, fields)?;
+    let class = Class::parse(class, fields)?;
     fields.done().map(|()| Fault { at_ms, for_ms, target, class })
 }
 
 fn parse_target(text: &str, members: u8) -> Parsed<Target> {
-    if text == "leader" {
-        return Ok(Target::Leader);
+    match text {
+        "leader" => return Ok(Target::Leader),
+        "follower" => return Ok(Target::Follower),
+        _ => {}
     }
     let parsed: Option<Vec<u8>> = text.split(',').map(|member| member.parse().ok()).collect();
     match parsed {
         Some(list) if list.iter().all(|member| (1..=members).contains(member)) => Ok(Target::Members(list)),
         _ => Err(format!(
-            "'on={text}' is neither 'leader' nor a list of members from 1 to {members}, as in 'on=1,3'"
+            "'on={text}' is neither 'leader' nor 'follower' nor a list of members from 1 to {members}, as in 'on=1,3'"
         )),
     }
-}
-
-fn parse_class(name: &str, fields: &Fields<'_>) -> Parsed<Class> {
-    Ok(match name {
-        "partition" => Class::Partition {
-            way: match fields.take("way").unwrap_or("both") {
-                "both" => Way::Both,
-                "in" => Way::In,
-                "out" => Way::Out,
-                other => return Err(format!("'way={other}' is none of both, in, out")),
-            },
-        },
-        "crash" => Class::Crash,
-        "power-loss" => Class::PowerLoss,
-        "power-loss-after" => Class::PowerLossAfter { operations: fields.required("operations")? },
-        "pause" => Class::Pause,
-        "slow-disk" => Class::SlowDisk { by_ms: fields.required("by")? },
-        "fail-sync" => Class::FailSync,
-        "full-disk" => Class::FullDisk,
-        "drift" => Class::Drift { ppm: fields.required("ppm")? },
-        "wall-jump" => Class::WallJump { by_ms: fields.required("by")? },
-        "loss" => Class::Loss { permille: fields.required("permille")? },
-        "slow-link" => Class::SlowLink { by_ms: fields.required("by")? },
-        "wipe" => Class::Wipe,
-        "bit-rot" => Class::BitRot { bits: fields.required("bits")? },
-        "lying-sync" => Class::LyingSync,
-        other => return Err(format!("'{other}' is no class of fault: {}", Class::NAMES.join(", "))),
-    })
 }
 
 /// Writes ` name=value` unless the value is its default.
@@ -316,7 +304,14 @@ impl fmt::Display for Knobs {
         Pair("delay", self.delay_us, usual.delay_us, "us").fmt(f)?;
         Pair("jitter", self.jitter_us, usual.jitter_us, "us").fmt(f)?;
         Pair("sync", self.sync_us, usual.sync_us, "us").fmt(f)?;
-        Pair("drift", self.drift_ppm, usual.drift_ppm, "ppm").fmt(f)
+        Pair("drift", self.drift_ppm, usual.drift_ppm, "ppm").fmt(f)?;
+        Pair("window", self.window, usual.window, "").fmt(f)?;
+        Pair("inflight", self.inflight, usual.inflight, "").fmt(f)?;
+        Pair("queue", self.queue, usual.queue, "").fmt(f)?;
+        Pair("inbox", self.inbox, usual.inbox, "").fmt(f)?;
+        Pair("watch-buffer", self.watch_buffer, usual.watch_buffer, "").fmt(f)?;
+        Pair("cache", self.cache_bytes, usual.cache_bytes, "").fmt(f)?;
+        f.write_str(&flag("large-sectors", self.large_sectors))
     }
 }
 
@@ -367,23 +362,17 @@ impl fmt::Display for Fault {
             Pair("for", self.for_ms, 0, "ms"),
             self.target
         )?;
-        match self.class {
-            Class::Partition { way: Way::In } => f.write_str(" way=in"),
-            Class::Partition { way: Way::Out } => f.write_str(" way=out"),
-            Class::PowerLossAfter { operations } => write!(f, " operations={operations}"),
-            Class::SlowDisk { by_ms } | Class::SlowLink { by_ms } => write!(f, " by={by_ms}ms"),
-            Class::WallJump { by_ms } => write!(f, " by={by_ms}ms"),
-            Class::Drift { ppm } => write!(f, " ppm={ppm}"),
-            Class::Loss { permille } => write!(f, " permille={permille}"),
-            Class::BitRot { bits } => write!(f, " bits={bits}"),
-            _ => Ok(()),
-        }
+        self.class.fmt(f)
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Target::Members(members) = self else { return f.write_str("leader") };
+        let members = match self {
+            Target::Leader => return f.write_str("leader"),
+            Target::Follower => return f.write_str("follower"),
+            Target::Members(members) => members,
+        };
         for (position, member) in members.iter().enumerate() {
             if position > 0 {
                 f.write_char(',')?;

@@ -11,6 +11,7 @@
 //! attention (`Sched::ask`), which the world looks at after each turn.
 
 mod digest;
+mod effects;
 mod owner;
 mod panics;
 mod sleep;
@@ -18,12 +19,15 @@ mod tasks;
 mod timers;
 
 pub use digest::Kind;
+pub use effects::Effect;
 pub use owner::{NodeId, Owner};
 pub(crate) use sleep::WorldSleep;
 
 use digest::Digest;
+use effects::Effects;
 use kernel::BoxFuture;
 use kernel::rng::Stream;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
@@ -77,6 +81,7 @@ struct Shared {
     sink: Mutex<Option<TraceSink>>,
     asked: AtomicBool,
     asks: Mutex<Vec<Ask>>,
+    effects: Effects,
 }
 
 struct State {
@@ -98,6 +103,12 @@ struct Node {
     up: bool,
     paused: bool,
     held: Vec<Key>,
+    /// What each poll costs, in ns.
+    cost: u64,
+    /// Until when the processor is busy with the last poll.
+    busy_until: u64,
+    /// Somebody will look after `held` at `busy_until`.
+    awaited: bool,
 }
 
 impl Sched {
@@ -122,6 +133,7 @@ impl Sched {
             sink: Mutex::new(None),
             asked: AtomicBool::new(false),
             asks: Mutex::new(Vec::new()),
+            effects: Effects::default(),
         }))
     }
 
@@ -158,6 +170,7 @@ impl Sched {
         assert!(!entry.up, "{node} is started while it is up");
         entry.up = true;
         entry.paused = false;
+        entry.busy_until = 0;
         entry.incarnation += 1;
         let owner = Owner { node, incarnation: entry.incarnation };
         let now = state.now;
@@ -224,6 +237,41 @@ impl Sched {
         for key in held {
             self.0.ready.push(key);
         }
+    }
+
+    /// From now on each poll of a task of `node` keeps its processor busy for so many ns.
+    pub(crate) fn set_cost(&self, node: NodeId, cost: u64) {
+        self.lock().nodes[node.0 as usize].cost = cost;
+    }
+
+    /// The processor of `node` has done what it was busy with.
+    fn is_free(&self, node: NodeId) {
+        let mut state = self.lock();
+        let entry = &mut state.nodes[node.0 as usize];
+        entry.awaited = false;
+        if entry.paused {
+            return;
+        }
+        let held = std::mem::take(&mut entry.held);
+        drop(state);
+        for key in held {
+            self.0.ready.push(key);
+        }
+    }
+
+    /// Counts what a fault really did.
+    pub(crate) fn effect(&self, effect: Effect) {
+        self.0.effects.add(effect, 1);
+    }
+
+    /// As [`Sched::effect`], so many times.
+    pub(crate) fn effects_add(&self, effect: Effect, times: u64) {
+        self.0.effects.add(effect, times);
+    }
+
+    /// What faults really did so far, by name.
+    pub fn effects(&self) -> BTreeMap<&'static str, u64> {
+        self.0.effects.counts()
     }
 
     /// Starts a task of `owner`; dropped at once when the owner is dead.
@@ -302,6 +350,9 @@ impl Sched {
             node.held.push(key);
             return;
         }
+        if node.cost > 0 && !self.may_poll(&mut state, owner.node, key) {
+            return;
+        }
         state.polls_now += 1;
         if state.polls_now == MAX_POLLS_PER_INSTANT {
             let text = format!("task {name:?} is polled for ever and no time passes");
@@ -333,6 +384,24 @@ impl Sched {
         if let Some(over) = over {
             self.drop_guarded(owner.node, over);
         }
+    }
+
+    /// Whether a slow processor is free for a task; if so it is busy from here on, else the task waits.
+    fn may_poll(&self, state: &mut State, node: NodeId, key: Key) -> bool {
+        let now = state.now;
+        let entry = &mut state.nodes[node.0 as usize];
+        if now >= entry.busy_until {
+            entry.busy_until = now + entry.cost;
+            return true;
+        }
+        self.0.effects.add(Effect::SlowCpu, 1);
+        entry.held.push(key);
+        let at = entry.busy_until;
+        if !std::mem::replace(&mut entry.awaited, true) {
+            let sched = self.clone();
+            state.timers.push(at, Owner::WORLD, What::Call(Box::new(move || sched.is_free(node))));
+        }
+        false
     }
 
     /// Asks the world for something that must not happen in the middle of a turn.

@@ -59,7 +59,7 @@ fn store(seed: u64, draw: &mut Stream) -> Plan {
     let trouble = draw.chance(1, 2);
     plan.faults.retain(|fault| {
         let is_known = match &fault.target {
-            crate::plan::Target::Leader => true,
+            crate::plan::Target::Leader | crate::plan::Target::Follower => true,
             crate::plan::Target::Members(members) => members.iter().all(|member| *member <= 3),
         };
         trouble && is_known && mild.contains(&fault.class.name()) && fault.at_ms > QUIET_MS

@@ -190,6 +190,15 @@ impl MishapKind {
     }
 }
 
+/// Whether a wish names no machine beyond the first `machines`.
+pub(crate) fn fits(wish: &Wish, machines: u16) -> bool {
+    match wish {
+        Wish::Put(spec, _) => spec.machine.is_none_or(|machine| machine <= machines),
+        Wish::Admission(machine, _) | Wish::Gone(machine) => *machine <= machines,
+        _ => true,
+    }
+}
+
 /// The id of machine number `machine`.
 pub fn machine_id(machine: u16) -> MachineId {
     MachineId::from(format!("{machine:08x}{machine:024x}").as_str())
