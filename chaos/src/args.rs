@@ -332,9 +332,9 @@ pub struct Real {
     /// Form of the report.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
-    /// Already in namespaces of its own.
+    /// Already in namespaces of its own; the number is that of the process which made them.
     #[arg(long, hide = true)]
-    pub inside: bool,
+    pub inside: Option<u32>,
 }
 
 /// Reads one seed, or the first and the last of several, both included.

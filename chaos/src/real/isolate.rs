@@ -79,9 +79,9 @@ pub fn run(more: &[&str]) -> Result<u8, String> {
     }
 }
 
-/// Inside: the folder for all that runs write.
-pub fn work() -> Result<PathBuf, String> {
+/// Inside: the folder for all that runs write. `outside` tells it from that of others, where the kernel shows it to all.
+pub fn work(outside: u32) -> Result<PathBuf, String> {
     std::fs::create_dir_all(NAMESPACES).map_err(|error| format!("{NAMESPACES}: {error}"))?;
     tool(Command::new("mount").args(["-t", "tmpfs", "-o", MEMORY, "orlop-chaos", NAMESPACES]))?;
-    Ok(PathBuf::from(NAMESPACES).join("work"))
+    Ok(PathBuf::from(NAMESPACES).join(format!("run-{outside}")))
 }

@@ -65,11 +65,11 @@ fn tool(command: &mut Command) -> Result<String, String> {
 /// Runs real clusters; whether every invariant held.
 pub fn real(args: &Real) -> Result<bool, String> {
     let program = program(args)?;
-    if args.inside {
-        return inside(args, &program);
+    if let Some(outside) = args.inside {
+        return inside(args, &program, outside);
     }
     isolate::requirements()?;
-    match isolate::run(&["--inside"])? {
+    match isolate::run(&["--inside", &std::process::id().to_string()])? {
         0 => Ok(true),
         1 => Ok(false),
         // It has said why.
@@ -103,9 +103,9 @@ fn plans(args: &Real) -> Result<Vec<Plan>, String> {
 }
 
 /// In namespaces of its own.
-fn inside(args: &Real, program: &Path) -> Result<bool, String> {
+fn inside(args: &Real, program: &Path, outside: u32) -> Result<bool, String> {
     let plans = plans(args)?;
-    let work = isolate::work()?;
+    let work = isolate::work(outside)?;
     let stop = Arc::new(AtomicBool::new(false));
     let interrupted = stop.clone();
     ctrlc::set_handler(move || {

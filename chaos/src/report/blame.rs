@@ -29,18 +29,23 @@ pub struct Blame {
 
 /// Looks for the faults that `failure` of `load` needs, for about as long as `budget`.
 pub fn blame(load: &Load, failure: &Failure, planted: Planted, budget: Duration) -> Blame {
+    needed(&load.to_string(), budget, |load| {
+        let report = load.run(Options { planted, trace: None });
+        let other = report.failure.as_ref();
+        other.is_some_and(|other| (other.checker, other.invariant) == (failure.checker, failure.invariant))
+    })
+}
+
+/// The faults that the plan `text` needs to fail, where `fails` says whether a part of it does.
+fn needed(text: &str, budget: Duration, mut fails: impl FnMut(&Load) -> bool) -> Blame {
     let until = Instant::now() + budget;
-    let text = load.to_string();
     let mut runs = 0;
     let mut fails_without = |gone: &BTreeSet<usize>| {
         let kept = text.lines().enumerate().filter(|(number, _)| !gone.contains(number));
         let rest = kept.map(|(_, line)| format!("{line}\n")).collect::<String>();
         let Ok(rest) = Load::parse(&rest) else { return true };
         runs += 1;
-        let report = rest.run(Options { planted, trace: None });
-        report
-            .failure
-            .is_some_and(|other| other.checker == failure.checker && other.invariant == failure.invariant)
+        fails(&rest)
     };
     let mut faults: Vec<usize> = (text.lines().enumerate())
         .filter(|(_, line)| line.split(' ').next().is_some_and(|word| FAULTS.contains(&word)))
@@ -128,18 +133,19 @@ mod tests {
         }
     }
 
-    /// Every disk of a cluster lies about its syncs, and all lose power: what was acknowledged is gone.
     #[test]
-    fn the_fault_behind_a_failure_is_found_among_others() {
-        let text = include_str!("lost.plan");
-        let load = Load::parse(text).unwrap();
-        let report = load.run(Options::default());
-        let failure = report.failure.expect("disks that lie lose writes");
-        let blame = blame(&load, &failure, Planted::none(), Duration::from_secs(120));
-        assert!(blame.complete, "{blame:?}");
-        assert!(
-            !blame.needed.is_empty() && blame.needed.iter().all(|line| line.contains("lying-sync")),
-            "{blame:?}"
-        );
+    fn the_faults_that_a_failure_needs_are_found_among_others() {
+        let text = include_str!("example.plan");
+        let both = |load: &Load| {
+            let text = load.to_string();
+            text.contains("fault slow-disk") && text.contains("fault slow-link")
+        };
+        let blame = needed(text, Duration::from_secs(60), both);
+        assert!(blame.complete && blame.runs == 4, "{blame:?}");
+        let classes: Vec<_> = blame.needed.iter().filter_map(|line| line.split(' ').nth(1)).collect();
+        assert_eq!(classes, ["slow-link", "slow-disk"]);
+        let none = needed(text, Duration::from_secs(60), |_| true);
+        assert_eq!(none, Blame { needed: Vec::new(), runs: 4, complete: true });
+        assert!(!needed(text, Duration::ZERO, both).complete);
     }
 }

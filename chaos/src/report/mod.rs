@@ -6,12 +6,15 @@
 //! once. The work of disks and applied entries are left out; `replay --trace` has them.
 
 mod blame;
+#[cfg(test)]
+mod browser;
 
 use crate::args::ReportArgs;
 use crate::replay::load_of;
 use io_sim::load::Load;
 use io_sim::runner::{Options, Report};
 use io_sim::trace::{self, Level, Sink};
+use kernel::Planted;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -46,22 +49,29 @@ struct Mark {
 /// Writes the page of a run; whether the run passed.
 pub fn report(args: &ReportArgs) -> Result<bool, String> {
     let load = load_of(&args.what, args.workload)?;
-    let marks: Arc<Mutex<Vec<Mark>>> = Arc::default();
-    let into = marks.clone();
-    let sink: Sink = Box::new(move |line| {
-        let mark = trace::Event::of(line).and_then(|event| mark(&event));
-        into.lock().expect("no holder panics").extend(mark);
-    });
-    let report = load.run(Options { planted: args.plant.planted()?, trace: Some(sink) });
-    let marks = std::mem::take(&mut *marks.lock().expect("no holder panics"));
+    let planted = args.plant.planted()?;
+    let (report, marks) = marked(&load, planted);
     let failure = report.failure.as_ref().map(|failure| {
-        let blame = blame::blame(&load, failure, args.plant.planted().unwrap_or_default(), BLAME);
+        let blame = blame::blame(&load, failure, planted, BLAME);
         blame::json(failure, &blame, report.simulated)
     });
     let page = page(&load, &report, marks, failure);
     std::fs::write(&args.out, &page).map_err(|error| format!("{}: {error}", args.out.display()))?;
     println!("{report}\n{}: {} KiB", args.out.display(), page.len() / 1_024);
     Ok(report.passed())
+}
+
+/// Runs `load`; what came of it, and what the page shows of it.
+fn marked(load: &Load, planted: Planted) -> (Report, Vec<Mark>) {
+    let marks: Arc<Mutex<Vec<Mark>>> = Arc::default();
+    let into = marks.clone();
+    let sink: Sink = Box::new(move |line| {
+        let mark = trace::Event::of(line).and_then(|event| mark(&event));
+        into.lock().expect("no holder panics").extend(mark);
+    });
+    let report = load.run(Options { planted, trace: Some(sink) });
+    let marks = std::mem::take(&mut *marks.lock().expect("no holder panics"));
+    (report, marks)
 }
 
 /// What a line of the trace is on the page; nothing for what is left out.

@@ -7,6 +7,7 @@
 //! index. Does not verify: that the commands do what the API promises (see [`replay`](super::replay)), or that a
 //! member catches up (see [`liveness`](super::liveness)).
 
+use super::replay::{Command, tag_of};
 use super::{Checked, ensure};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -27,6 +28,17 @@ pub struct Applied {
     pub state_hash: u64,
     /// The revision after it.
     pub revision: i64,
+}
+
+/// Who asked for a command, for people: the operation of the plan, where the command carries its number.
+fn whose(command: &Bytes) -> String {
+    match crate::runner::decode(command) {
+        Ok(Command::Call(call)) => {
+            tag_of(&call).map_or("no numbered operation".to_string(), |tag| format!("operation {tag}"))
+        }
+        Ok(Command::Nothing) => "nobody's".to_string(),
+        Err(_) => "unreadable".to_string(),
+    }
 }
 
 /// The log as far as anybody has applied it.
@@ -90,18 +102,22 @@ impl Logs {
         };
         ensure(known.term == entry.term && known.command == entry.command, NAME, "same-entry", || {
             format!(
-                "index {index} is term {} with {} command bytes on member {member}, but was applied before \
-                 as term {} with {} command bytes",
+                "index {index} is term {} with {} command bytes ({}) on member {member}, but was applied before \
+                 as term {} with {} command bytes ({})",
                 entry.term,
                 entry.command.len(),
+                whose(&entry.command),
                 known.term,
-                known.command.len()
+                known.command.len(),
+                whose(&known.command)
             )
         })?;
         ensure(known.state_hash == entry.state_hash, NAME, "state-hash", || {
             format!(
-                "after index {index} member {member} has state hash {:016x}, others have {:016x}",
-                entry.state_hash, known.state_hash
+                "after index {index} ({}) member {member} has state hash {:016x}, others have {:016x}",
+                whose(&entry.command),
+                entry.state_hash,
+                known.state_hash
             )
         })?;
         self.same_revision(member, index, entry.revision)

@@ -1,26 +1,28 @@
-//! The report of a failing run, seen by a browser: headless Chromium opens the page from the file system, and says what is on
-//! the first screen and what becomes of zoom, filters, search and clicks.
+//! The page, seen by a browser: headless Chromium opens it from the file system, and says what is on the first screen and what
+//! becomes of zoom, filters, search and clicks.
 //!
-//! The run is a plan whose every disk lies about its syncs before all machines lose power, so it fails without a planted bug. The
-//! page is driven by a script that is put behind its own (`probe.js`); it leaves its findings in the document, which Chromium
-//! prints. Without Chromium the test says that it is skipped; `ORLOP_SKIP_IS_FAILURE` makes that a failure.
+//! The events are those of a small run; its failure is made up, so that no bug has to be planted: an operation that was answered is
+//! said to be lost, by one of four faults. The page is driven by a script that is put behind its own (`probe.js`); it leaves its
+//! findings in the document, which Chromium prints. Without Chromium the tests say that they are skipped;
+//! `ORLOP_SKIP_IS_FAILURE` makes that a failure.
 
+use super::blame::{self, Blame};
+use super::{marked, page};
+use io_sim::checkers::Failure;
+use io_sim::load::Load;
+use kernel::Planted;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const PROBE: &str = include_str!("probe.js");
-const PLAN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/report/lost.plan");
 /// Names under which Chromium is installed.
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 fn browser() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).flat_map(|folder| BROWSERS.map(|name| folder.join(name)));
-    let found = {
-        let mut found = found;
-        found.find(|program| program.exists())
-    };
+    let mut all = std::env::split_paths(&path).flat_map(|folder| BROWSERS.map(|name| folder.join(name)));
+    let found = all.find(|program| program.exists());
     if found.is_none() {
         println!("skipped: no chromium in PATH: apt-get install chromium");
         let strict = std::env::var_os("ORLOP_SKIP_IS_FAILURE").is_some();
@@ -29,22 +31,21 @@ fn browser() -> Option<PathBuf> {
     found
 }
 
-/// The page of the failing run, in a file.
-fn page(folder: &Path) -> PathBuf {
-    let page = folder.join("run.html");
-    let output = Command::new(env!("CARGO_BIN_EXE_orlop-chaos"))
-        .args(["report", PLAN, "-o"])
-        .arg(&page)
-        .output()
-        .expect("orlop-chaos starts");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(
-        output.status.code(),
-        Some(1),
-        "the plan fails: {said}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    page
+/// The page of a run that fails, in a file.
+fn written(folder: &Path) -> PathBuf {
+    let load = Load::parse(include_str!("example.plan")).expect("a plan");
+    let (mut report, marks) = marked(&load, Planted::none());
+    let text =
+        "operation 4 of client 2 on member 1 (3s to 3.004s): acknowledged, but not in the log".to_string();
+    let failure = Failure { checker: "replay", invariant: "acknowledged-write-lost", text };
+    let needed: Vec<String> =
+        load.to_string().lines().filter(|line| line.contains("at=2400ms")).map(String::from).collect();
+    assert_eq!(needed.len(), 1, "one fault begins at that time");
+    let failed = blame::json(&failure, &Blame { needed, runs: 4, complete: true }, report.simulated);
+    report.failure = Some(failure);
+    let path = folder.join("run.html");
+    std::fs::write(&path, page(&load, &report, marks, Some(failed))).expect("written");
+    path
 }
 
 /// What the probe found in the page, in a window of this size.
@@ -71,8 +72,7 @@ fn probed(browser: &Path, page: &Path, size: &str) -> Value {
 fn the_first_screen_shows_what_broke_and_the_page_can_be_handled() {
     let Some(browser) = browser() else { return };
     let folder = tempfile::tempdir().expect("a temporary directory");
-    let page = page(folder.path());
-    let found = probed(&browser, &page, "1600,1000");
+    let found = probed(&browser, &written(folder.path()), "1600,1000");
     println!("{found:#}");
     assert_eq!(found["error"], Value::Null);
     // Without scrolling, the failing operation and the fault behind it: as words, and as labels in the picture.
@@ -80,8 +80,8 @@ fn the_first_screen_shows_what_broke_and_the_page_can_be_handled() {
         assert_eq!(found["onScreen"][what], true, "{what} is not on the first screen");
     }
     let text = |what: &str| found[what].as_str().unwrap_or_default().to_string();
-    assert!(text("operation").contains("op "), "{}", text("operation"));
-    assert!(text("fault").contains("lying-sync"), "{}", text("fault"));
+    assert!(text("operation").contains("op 4: put"), "{}", text("operation"));
+    assert!(text("fault").contains("slow-disk on m1, m2, m3"), "{}", text("fault"));
     assert!(!text("fault").contains("slow-link") && !text("fault").contains("pause"), "{}", text("fault"));
     for what in [
         "picture",
@@ -105,7 +105,7 @@ fn the_first_screen_shows_what_broke_and_the_page_can_be_handled() {
 fn a_small_window_shows_it_too() {
     let Some(browser) = browser() else { return };
     let folder = tempfile::tempdir().expect("a temporary directory");
-    let found = probed(&browser, &page(folder.path()), "1100,720");
+    let found = probed(&browser, &written(folder.path()), "1100,720");
     for what in ["operation", "fault", "invariant"] {
         assert_eq!(found["onScreen"][what], true, "{what} is not on the first screen");
     }
