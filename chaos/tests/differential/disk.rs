@@ -258,5 +258,5 @@ fn agree(deeds: Vec<Deed>) -> bool {
 
 #[test]
 fn disks_of_both_worlds_agree() {
-    QuickCheck::new().tests(SEQUENCES).set_rng(Gen::new(60)).quickcheck(agree as fn(Vec<Deed>) -> bool);
+    QuickCheck::new().tests(SEQUENCES).rng(Gen::new(60)).quickcheck(agree as fn(Vec<Deed>) -> bool);
 }

@@ -333,5 +333,5 @@ fn agree(script: Script) -> bool {
 
 #[test]
 fn networks_of_both_worlds_agree() {
-    QuickCheck::new().tests(SEQUENCES).set_rng(Gen::new(12)).quickcheck(agree as fn(Script) -> bool);
+    QuickCheck::new().tests(SEQUENCES).rng(Gen::new(12)).quickcheck(agree as fn(Script) -> bool);
 }
