@@ -85,7 +85,9 @@ impl Worker for MadWorker {
     fn run(&self, job: Job) -> BoxFuture<'static, ()> {
         let (done, finished) = oneshot::channel();
         let _ = self.0.unbounded_send((job, done));
-        Box::pin(async move { drop(finished.await) })
+        Box::pin(async move {
+            let _ = finished.await;
+        })
     }
 }
 

@@ -48,6 +48,8 @@ impl Arbitrary for Any {
             reject: bool::arbitrary(g),
             reject_hint: u64::arbitrary(g),
             context: bytes(g),
+            // Not of Raft: it is put on after the conversion.
+            quiet_ms: 0,
         })
     }
 }

@@ -158,6 +158,7 @@ impl Arbitrary for Nonsense {
             snapshot: bool::arbitrary(g).then_some(mark),
             reject: bool::arbitrary(g),
             reject_hint: small(g),
+            quiet_ms: small(g),
             context: if bool::arbitrary(g) { Bytes::new() } else { Bytes::from_static(b"CampaignTransfer") },
         })
     }
