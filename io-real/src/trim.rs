@@ -44,6 +44,8 @@ struct Settled {
     bytes: u64,
     /// Quiet periods in a row.
     quiet: u32,
+    /// It has given back since it came to rest.
+    rested: bool,
     /// It has just given back: what it needs to go on is back after a period.
     refills: bool,
 }
@@ -52,12 +54,15 @@ impl Settled {
     /// Whether it is time to give back, with so much mapped.
     fn look(&mut self, quiet: bool, mapped: u64) -> bool {
         self.quiet = if quiet { self.quiet.saturating_add(1) } else { 0 };
+        self.rested &= quiet;
         if std::mem::take(&mut self.refills) {
             self.bytes = mapped;
             return false;
         }
         let has_grown = quiet && mapped > self.bytes + GROWTH_BYTES;
-        self.refills = has_grown || self.quiet == REST_PERIODS;
+        let rests = self.quiet >= REST_PERIODS && !self.rested;
+        self.rested |= rests;
+        self.refills = has_grown || rests;
         self.refills
     }
 }
