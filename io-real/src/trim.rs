@@ -4,8 +4,8 @@
 //! settled needs a fraction of it: reading flags, certificates and texts is over. The pages are the page cache's and are clean; when
 //! they are unmapped, what is still needed comes back with a minor fault each, in microseconds, and the rest does not.
 //!
-//! [`keep_small`] looks every few seconds, and acts when the process has been quiet and has grown since it last settled. A daemon
-//! that works is left alone.
+//! [`keep_small`] looks every second, and acts when the process has been quiet and has grown since it last settled, and once more
+//! when it has been quiet for a while. A daemon that works is left alone.
 
 use crate::process;
 use rustix::mm::{Advice, madvise};
@@ -13,13 +13,16 @@ use std::fs;
 use std::time::Duration;
 
 /// How often the process is looked at.
-const PERIOD: Duration = Duration::from_secs(3);
+const PERIOD: Duration = Duration::from_secs(1);
 
 /// Processor time in one period up to which the process counts as quiet.
-const QUIET_CPU: Duration = Duration::from_millis(50);
+const QUIET_CPU: Duration = Duration::from_millis(30);
 
 /// It is worth while when so many bytes of files are mapped beyond what a settled process needed.
 const GROWTH_BYTES: u64 = 1 << 20;
+
+/// After so many quiet periods in a row it has come to rest: what the way there needed is given back as well.
+const REST_PERIODS: u32 = 10;
 
 /// Runs until it is dropped.
 pub async fn keep_small() {
@@ -39,6 +42,10 @@ pub async fn keep_small() {
 #[derive(Default)]
 struct Settled {
     bytes: u64,
+    /// Quiet periods in a row.
+    quiet: u32,
+    /// It has given back since it came to rest.
+    rested: bool,
     /// It has just given back: what it needs to go on is back after a period.
     refills: bool,
 }
@@ -46,11 +53,16 @@ struct Settled {
 impl Settled {
     /// Whether it is time to give back, with so much mapped.
     fn look(&mut self, quiet: bool, mapped: u64) -> bool {
+        self.quiet = if quiet { self.quiet.saturating_add(1) } else { 0 };
+        self.rested &= quiet;
         if std::mem::take(&mut self.refills) {
             self.bytes = mapped;
             return false;
         }
-        self.refills = quiet && mapped > self.bytes + GROWTH_BYTES;
+        let has_grown = quiet && mapped > self.bytes + GROWTH_BYTES;
+        let rests = self.quiet >= REST_PERIODS && !self.rested;
+        self.rested |= rests;
+        self.refills = has_grown || rests;
         self.refills
     }
 }
@@ -146,5 +158,7 @@ Anonymous:             0 kB
         assert!(!settled.look(false, 8 << 20));
         assert!(settled.look(true, 8 << 20));
         assert!(!settled.look(true, 4 << 20) && !settled.look(true, 4 << 20));
+        let rests = (0..60).filter(|_| settled.look(true, 4 << 20)).count();
+        assert_eq!(rests, 1, "once when it has come to rest, and then no more");
     }
 }
