@@ -16,8 +16,7 @@ pub struct Story {
     members: u8,
     calm_ms: u64,
     end_ms: u64,
-    /// The plan's knobs, as text.
-    pub knobs: String,
+    knobs: String,
     faults: String,
 }
 
@@ -32,6 +31,11 @@ impl Story {
     /// With a log that rolls all the time, frequent checkpoints, and snapshots for whoever is a little behind.
     pub fn of_small_files(members: u8) -> Story {
         Story { knobs: "segment=8192 checkpoint=4096 catch-up=20".to_string(), ..Story::of(members) }
+    }
+
+    /// With other knobs, as in a plan.
+    pub fn knobs(self, knobs: &str) -> Story {
+        Story { knobs: knobs.to_string(), ..self }
     }
 
     /// With faults of the plan, a line each.

@@ -263,7 +263,7 @@ fn case_04_a_part_of_the_log_that_cannot_be_read_is_repaired_from_peers() {
 #[test]
 fn the_scrub_finds_a_sealed_segment_that_rots_and_it_is_given_up() {
     for (seed, members) in SEEDS.flat_map(|seed| [(seed, 1), (seed, 3)]) {
-        let story = Story { knobs: "segment=8192 checkpoint=100000000".to_string(), ..Story::of(members) };
+        let story = Story::of(members).knobs("segment=8192 checkpoint=100000000");
         let report = story.run(seed, |cluster| {
             at(cluster, 6_000, |cluster| {
                 for member in cluster.members() {
@@ -292,7 +292,7 @@ fn the_scrub_finds_a_sealed_segment_that_rots_and_it_is_given_up() {
 #[test]
 fn case_12_a_log_that_ends_before_the_state_was_lied_about() {
     for seed in SEEDS {
-        let story = Story { knobs: "segment=1048576 checkpoint=2000".to_string(), ..Story::of(3) };
+        let story = Story::of(3).knobs("segment=1048576 checkpoint=2000");
         let report = story.run(seed, |cluster| {
             at(cluster, 6_000, |cluster| {
                 let (leader, member) = (leader(cluster), follower(cluster));

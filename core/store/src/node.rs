@@ -99,10 +99,14 @@ pub struct Run {
     pub(crate) arrived: Option<Arrived>,
     /// The state is damaged, and that of another member is on its way.
     pub(crate) repair: Option<Repair>,
+    /// How many have ended well.
+    pub(crate) repairs: u32,
     /// Apply waits for the repair; the last entry that was handed out to be applied.
     pub(crate) halted: Option<u64>,
     /// The sealed segment of the log that is damaged.
     pub(crate) log_damage: Option<wal::Damage>,
+    /// Since when this member and another seem to differ.
+    pub(crate) differing: Option<Duration>,
     /// How this member and another differ, where nobody can tell who is wrong.
     pub(crate) differs: String,
     /// Members that have asked for this one's state, each with the index that it must have reached.
