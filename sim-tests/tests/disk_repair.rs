@@ -73,6 +73,21 @@ fn case_15_a_state_that_rots_under_a_follower_is_fetched_while_it_serves() {
 }
 
 #[test]
+fn case_15_a_value_that_rots_is_met_by_who_reads_it_and_never_served() {
+    let mut met = 0;
+    for seed in SEEDS {
+        let report = busy(3).with(&large_values(1_500, 13_000)).run(seed, |cluster| {
+            cluster.may_end(2);
+            at(cluster, 6_000, |cluster| rot_state(cluster, 2));
+            at(cluster, 13_900, |cluster| demand_whole(cluster, 2));
+        });
+        demand_reached(&report, &["node: the state was repaired from a peer"]);
+        met += u64::from(reached(&report, "mvcc: a read met damage"));
+    }
+    assert!(met > 0, "the scrub was always first");
+}
+
+#[test]
 fn case_15_a_leader_whose_state_rots_hands_over_and_is_mended() {
     for seed in SEEDS {
         let report = busy(3).run(seed, |cluster| {

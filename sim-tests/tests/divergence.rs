@@ -19,6 +19,10 @@ struct Three {
 
 impl Three {
     fn start(world: &World, protocols: [u32; 3]) -> Three {
+        Three::checking(world, protocols, Duration::ZERO)
+    }
+
+    fn checking(world: &World, protocols: [u32; 3], corrupt_check: Duration) -> Three {
         let nodes: Vec<NodeId> = (1..=3).map(|id| world.add_node(&format!("m{id}"))).collect();
         let running: Running = Arc::new(Mutex::new(vec![None; 3]));
         let peer = |id: u64| Peer {
@@ -33,6 +37,7 @@ impl Three {
             let config = MemberConfig {
                 listen_peer: format!("m{id}:2380"),
                 protocol: protocols[place],
+                corrupt_check,
                 ..MemberConfig::new(id, 1, (1..=3).map(peer).collect())
             };
             let (io, slots) = (world.start(node), running.clone());
@@ -102,6 +107,21 @@ fn a_member_whose_state_a_majority_contradicts_fetches_theirs() {
             }
         });
     }
+}
+
+#[test]
+fn keys_that_a_majority_does_not_have_are_found_by_the_comparison_of_all_keys() {
+    run_sealed(1, |world| {
+        let three = Three::checking(world, [2, 2, 2], Duration::from_secs(2));
+        // Fewer entries than lie between two marks.
+        three.spoil(2);
+        (0..3).for_each(|n| three.put(format!("k{n:03}")));
+        assert!(three.keys(2).unwrap().contains(&Bytes::from_static(b"ghost")));
+        three.run(10_000);
+        assert_eq!(three.member(2).status().corrupt, "");
+        assert_eq!(three.keys(2), three.keys(1));
+        assert!(three.keys(1).unwrap().len() == 3 && three.keys(3) == three.keys(1));
+    });
 }
 
 #[test]

@@ -65,6 +65,10 @@ pub struct MemberConfig {
     pub scrub_bytes: u64,
     /// Time from the end of one pass over the cold data to the beginning of the next.
     pub scrub_pause: Duration,
+    /// Time between two comparisons of all keys with those of the other members (etcd's HashKV); zero for never.
+    pub corrupt_check: Duration,
+    /// Whether the keys are compared once after a start.
+    pub initial_corrupt_check: bool,
     /// Who is told of what happens inside; used by checkers.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -93,6 +97,8 @@ impl MemberConfig {
             protocol: PROTOCOL,
             scrub_bytes: 4 << 20,
             scrub_pause: Duration::from_secs(3_600),
+            corrupt_check: Duration::ZERO,
+            initial_corrupt_check: false,
             observer: None,
         }
     }

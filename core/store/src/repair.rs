@@ -94,12 +94,11 @@ impl Node {
     }
 
     /// A majority has another state than this member.
-    pub(crate) fn is_wrong(&mut self, index: u64) {
+    pub(crate) fn is_wrong(&mut self, why: String) {
         if self.run.repair.is_some() {
             return;
         }
         self.io.probe.sometimes("node: the state differs from that of a majority");
-        let why = format!("its state hash at index {index} is not that of a majority of the members");
         self.shared.note(format!(
             "CORRUPT: this member's state is wrong, {why}: it is fetched from the other members. Check the memory of this machine"
         ));

@@ -83,7 +83,11 @@ impl Node {
                 self.run.differing = None;
                 self.run.differs.clear();
             }
-            Verdict::Wrong { index } => self.is_wrong(index),
+            Verdict::Wrong { index } => {
+                self.is_wrong(format!(
+                    "its state hash at index {index} is not that of a majority of the members"
+                ));
+            }
             Verdict::Differs { peer, index } => {
                 let now = self.io.clock.now();
                 let since = *self.run.differing.get_or_insert(now);
