@@ -16,8 +16,7 @@ pub struct Story {
     members: u8,
     calm_ms: u64,
     end_ms: u64,
-    /// The plan's knobs, as text.
-    pub knobs: String,
+    knobs: String,
     faults: String,
 }
 
@@ -34,8 +33,13 @@ impl Story {
         Story { knobs: "segment=8192 checkpoint=4096 catch-up=20".to_string(), ..Story::of(members) }
     }
 
-    /// With more knobs, in their text form.
-    pub fn knobs(mut self, knobs: &str) -> Story {
+    /// With other knobs, as in a plan.
+    pub fn knobs(self, knobs: &str) -> Story {
+        Story { knobs: knobs.to_string(), ..self }
+    }
+
+    /// With more knobs, as in a plan.
+    pub fn more_knobs(mut self, knobs: &str) -> Story {
         self.knobs = format!("{} {knobs}", self.knobs);
         self
     }
@@ -92,6 +96,18 @@ fn traffic(until_ms: u64) -> String {
         }
     };
     (0..(until_ms - 1_000) / 100).map(line).collect()
+}
+
+/// More traffic, as lines of a plan: values that do not fit into a cache, written and read again after a while.
+pub fn large_values(from_ms: u64, until_ms: u64) -> String {
+    let line = |step: u64| {
+        let (tag, at, client) = (50_000 + step, from_ms + step * 50, step % 3 + 1);
+        match step % 2 {
+            0 => format!("op {tag} put at={at}ms client={client} key={} size=12000\n", 10 + step / 2 % 40),
+            _ => format!("op {tag} get at={at}ms client={client} key={}\n", 10 + step * 7 % 40),
+        }
+    };
+    (0..(until_ms - from_ms) / 50).map(line).collect()
 }
 
 /// Puts an act on the calendar, so many milliseconds from the beginning.

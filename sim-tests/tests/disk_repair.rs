@@ -73,6 +73,21 @@ fn case_15_a_state_that_rots_under_a_follower_is_fetched_while_it_serves() {
 }
 
 #[test]
+fn case_15_a_value_that_rots_is_met_by_who_reads_it_and_never_served() {
+    let mut met = 0;
+    for seed in SEEDS {
+        let report = busy(3).with(&large_values(1_500, 13_000)).run(seed, |cluster| {
+            cluster.may_end(2);
+            at(cluster, 6_000, |cluster| rot_state(cluster, 2));
+            at(cluster, 13_900, |cluster| demand_whole(cluster, 2));
+        });
+        demand_reached(&report, &["node: the state was repaired from a peer"]);
+        met += u64::from(reached(&report, "mvcc: a read met damage"));
+    }
+    assert!(met > 0, "the scrub was always first");
+}
+
+#[test]
 fn case_15_a_leader_whose_state_rots_hands_over_and_is_mended() {
     for seed in SEEDS {
         let report = busy(3).run(seed, |cluster| {
@@ -263,8 +278,7 @@ fn case_04_a_part_of_the_log_that_cannot_be_read_is_repaired_from_peers() {
 #[test]
 fn the_scrub_finds_a_sealed_segment_that_rots_and_it_is_given_up() {
     for (seed, members) in SEEDS.flat_map(|seed| [(seed, 1), (seed, 3)]) {
-        let mut story = Story::of(members);
-        story.knobs = "segment=8192 checkpoint=100000000".to_string();
+        let story = Story::of(members).knobs("segment=8192 checkpoint=100000000");
         let report = story.run(seed, |cluster| {
             at(cluster, 6_000, |cluster| {
                 for member in cluster.members() {
@@ -293,8 +307,7 @@ fn the_scrub_finds_a_sealed_segment_that_rots_and_it_is_given_up() {
 #[test]
 fn case_12_a_log_that_ends_before_the_state_was_lied_about() {
     for seed in SEEDS {
-        let mut story = Story::of(3);
-        story.knobs = "segment=1048576 checkpoint=2000".to_string();
+        let story = Story::of(3).knobs("segment=1048576 checkpoint=2000");
         let report = story.run(seed, |cluster| {
             at(cluster, 6_000, |cluster| {
                 let (leader, member) = (leader(cluster), follower(cluster));

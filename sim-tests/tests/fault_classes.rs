@@ -103,7 +103,7 @@ fn a_loss_of_power_keeps_tears_and_loses() {
 fn a_leader_is_isolated_and_a_sender_waits() {
     let faults =
         "fault partition at=5000ms for=2000ms on=leader\nfault slow-peer at=9000ms for=3000ms on=2 by=200ms";
-    let report = Story::of_small_files(3).knobs("window=2").with(faults).run(1, |_| ());
+    let report = Story::of_small_files(3).more_knobs("window=2").with(faults).run(1, |_| ());
     for effect in ["isolated-leader", "held-at-a-cut", "back-pressure", "slow-peer"] {
         assert!(report.happened.contains_key(effect), "no {effect}: {:?}", report.happened);
     }

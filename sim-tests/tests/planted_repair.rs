@@ -35,12 +35,10 @@ fn shows(bug: Bug, story: impl Fn() -> Story, script: fn(&Cluster)) {
 fn a_damaged_value_that_is_served_shows() {
     shows(
         Bug::ServeDamaged,
-        || Story { knobs: "segment=8192 checkpoint=1000 catch-up=20".to_string(), ..Story::of(3) },
+        || Story::of_small_files(3).with(&large_values(1_500, 13_000)),
         |cluster| {
-            for (step, place) in (0..40).map(|step| (step, 64 + (step * 331) % 3_900)) {
-                at(cluster, 4_000 + step * 150, move |cluster| {
-                    rot_state(cluster, 1 + (step % 3) as u8, place)
-                });
+            for step in 0..12 {
+                at(cluster, 5_000 + step * 600, move |cluster| rot_state(cluster, 2, 100 + step * 321));
             }
         },
     );
@@ -50,7 +48,7 @@ fn a_damaged_value_that_is_served_shows() {
 fn a_finding_of_the_scrub_that_counts_as_nothing_shows() {
     shows(
         Bug::ScrubIgnored,
-        || Story { knobs: "segment=8192 checkpoint=100000000".to_string(), ..Story::of(3) },
+        || Story::of(3).knobs("segment=8192 checkpoint=100000000"),
         |cluster| {
             at(cluster, 6_000, |cluster| {
                 let node = cluster.node(1);

@@ -5,7 +5,7 @@ use super::Refusal;
 use super::flags::Settings;
 use super::urls::{Url, parse_list};
 use super::{ids, urls};
-use crate::golang::parse_duration;
+use crate::golang::{parse_bool, parse_duration};
 use crate::log::{Format, Level, LogConfig};
 use io_real::server::Options as ServeOptions;
 use std::collections::BTreeMap;
@@ -253,6 +253,11 @@ fn member_config(
     config.wal_segment_bytes = positive(settings, "wal-segment-bytes")?;
     config.checkpoint_bytes = positive(settings, "checkpoint-bytes")?;
     config.overlay_bytes = positive(settings, "overlay-bytes")? as usize;
+    config.initial_corrupt_check =
+        parse_bool(settings.text("experimental-initial-corrupt-check")).unwrap_or(false);
+    let old_name = "experimental-corrupt-check-time";
+    let check = if settings.is_given(old_name) { old_name } else { "corrupt-check-time" };
+    config.corrupt_check = duration(settings, check);
     let old_name = "experimental-watch-progress-notify-interval";
     let progress = if settings.is_given(old_name) { old_name } else { "watch-progress-notify-interval" };
     config.progress_interval = duration(settings, progress);

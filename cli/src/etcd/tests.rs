@@ -46,6 +46,9 @@ fn scrubbing_has_a_rate_and_a_pause() {
     assert_eq!((usual.scrub_bytes, usual.scrub_pause), (4 << 20, Duration::from_secs(3_600)));
     let set = member("--scrub-bytes-per-second 0 --scrub-interval 10m");
     assert_eq!((set.scrub_bytes, set.scrub_pause), (0, Duration::from_secs(600)));
+    let checks = member("--experimental-initial-corrupt-check --corrupt-check-time=30s");
+    assert!(checks.initial_corrupt_check && checks.corrupt_check == Duration::from_secs(30));
+    assert!(!usual.initial_corrupt_check && usual.corrupt_check.is_zero());
     refused("--scrub-bytes-per-second -1", 1, &["--scrub-bytes-per-second", ">=0", "-1"]);
 }
 

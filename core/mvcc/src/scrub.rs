@@ -105,8 +105,14 @@ impl Store {
         matches!(error, Error::Damaged(_)) || self.damage().is_some()
     }
 
-    /// Somebody else has found this replica's state to be wrong.
+    /// Something of what is stored was found damaged elsewhere than in a read.
     pub fn condemn(&self, why: String) {
         self.shared.condemn(why);
+    }
+
+    /// This state is not what the log adds up to, as other replicas say: nothing of it is read any more, until another takes its
+    /// place.
+    pub fn forsake(&self, why: String) {
+        self.shared.forsake(why);
     }
 }

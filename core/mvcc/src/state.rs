@@ -20,6 +20,7 @@ use bytes::Bytes;
 use kernel::types::KeyValue;
 use kernel::{Bug, Disk, KvError, Planted};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// What every handle of a store shares.
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     /// Held while a flush runs. Taken before the state lock, and by nobody who holds it.
     flush: Mutex<()>,
     damage: Mutex<Option<String>>,
+    /// What memory holds is wrong, too: nothing is read any more.
+    forsaken: AtomicBool,
     /// What readers that look more than once still need. Taken under the state lock, or without it.
     pub pins: Pins,
 }
@@ -209,6 +212,7 @@ impl Shared {
             state: RwLock::new(state),
             flush: Mutex::new(()),
             damage: Mutex::new(None),
+            forsaken: AtomicBool::new(false),
             pins: Pins::default(),
         }
     }
@@ -231,6 +235,9 @@ impl Shared {
     /// Does `work`, which reads the file; again if another took its place meanwhile, which takes its views away.
     pub fn steadily<T>(&self, work: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
         loop {
+            if self.forsaken.load(Ordering::SeqCst) {
+                return Err(Error::Damaged(self.damage().unwrap_or_default()));
+            }
             let file = self.read().file.clone();
             match work() {
                 Err(Error::Io(_) | Error::Damaged(_)) if self.was_reopened(&file) => {
@@ -273,10 +280,17 @@ impl Shared {
         self.damage.lock().expect("no holder panics").get_or_insert(why);
     }
 
+    /// This state is not what the log adds up to: nothing of it may be read.
+    pub fn forsake(&self, why: String) {
+        self.condemn(why);
+        self.forsaken.store(true, Ordering::SeqCst);
+    }
+
     /// Another state has taken the place of the one that was damaged. Under the state lock, so that nobody who met the old
     /// damage reports it as that of the new state.
     pub fn absolve(&self) {
         *self.damage.lock().expect("no holder panics") = None;
+        self.forsaken.store(false, Ordering::SeqCst);
     }
 
     /// Remembers damage; gives what a client is told of `error`. Not under the state lock.

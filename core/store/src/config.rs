@@ -71,6 +71,10 @@ pub struct MemberConfig {
     pub peer_queue: usize,
     /// Appends that the leader sends to one follower before it waits for an answer.
     pub max_inflight: usize,
+    /// Time between two comparisons of all keys with those of the other members (etcd's HashKV); zero for never.
+    pub corrupt_check: Duration,
+    /// Whether the keys are compared once after a start.
+    pub initial_corrupt_check: bool,
     /// Who is told of what happens inside; used by checkers.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -102,6 +106,8 @@ impl MemberConfig {
             inbox: 16_384,
             peer_queue: 4_096,
             max_inflight: 512,
+            corrupt_check: Duration::ZERO,
+            initial_corrupt_check: false,
             observer: None,
         }
     }

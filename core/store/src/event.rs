@@ -1,5 +1,6 @@
 //! Everything that can happen to a member: the closed enum that its loop waits for, and what the events carry.
 
+use crate::audit::Hashed;
 use crate::frame::Body;
 use crate::lease::LeaseCall;
 use bytes::Bytes;
@@ -47,6 +48,8 @@ pub enum Event {
     StateArrived(Fetched),
     /// The scrub has found a sealed segment of the log damaged.
     LogDamaged(wal::Damage),
+    /// A digest of the keys is made.
+    Hashed(Hashed),
     /// An operator takes an alarm back that cannot end by itself; whether there was one.
     Disarm(oneshot::Sender<bool>),
     /// Leadership shall go to another member.

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use consensus::Message;
 use prost::Message as _;
 
-/// The newest version of this protocol that this program speaks. Version 2 brought [`Body::StateAsk`], [`Body::StateEnd`] and
-/// [`Body::Standing`].
+/// The newest version of this protocol that this program speaks. Version 2 brought [`Body::StateAsk`], [`Body::StateEnd`],
+/// [`Body::Standing`], [`Body::HashAsk`] and [`Body::HashAnswer`].
 pub const PROTOCOL: u32 = 2;
 /// The oldest version that it still speaks. Two members speak the newest that both know, and refuse each other only if one knows
 /// none that the other speaks.
@@ -15,7 +15,7 @@ pub const OLDEST_PROTOCOL: u32 = 1;
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Frame {
     /// What it says.
-    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
     pub body: Option<Body>,
 }
 
@@ -61,6 +61,12 @@ pub enum Body {
     /// How the sender stands, once a second.
     #[prost(message, tag = "13")]
     Standing(Standing),
+    /// A member that checks itself asks for a digest of the addressee's keys.
+    #[prost(message, tag = "14")]
+    HashAsk(HashAsk),
+    /// The digest.
+    #[prost(message, tag = "15")]
+    HashAnswer(HashAnswer),
 }
 
 /// Who connects.
@@ -117,6 +123,28 @@ pub struct StateEnd {
     /// The index of its last entry.
     #[prost(uint64, tag = "1")]
     pub index: u64,
+}
+
+/// What is HashKV of your keys?
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct HashAsk {
+    /// Up to this revision.
+    #[prost(int64, tag = "1")]
+    pub revision: i64,
+}
+
+/// Answer to a [`HashAsk`].
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct HashAnswer {
+    /// From the question.
+    #[prost(int64, tag = "1")]
+    pub revision: i64,
+    /// The compacted revision from which it was made.
+    #[prost(sint64, tag = "2")]
+    pub compacted: i64,
+    /// The digest.
+    #[prost(fixed32, tag = "3")]
+    pub hash: u32,
 }
 
 /// How a member stands.
@@ -207,7 +235,11 @@ impl Body {
     /// connection.
     pub fn since(&self) -> u32 {
         match self {
-            Body::StateAsk(_) | Body::StateEnd(_) | Body::Standing(_) => 2,
+            Body::StateAsk(_)
+            | Body::StateEnd(_)
+            | Body::Standing(_)
+            | Body::HashAsk(_)
+            | Body::HashAnswer(_) => 2,
             _ => 1,
         }
     }

@@ -4,7 +4,7 @@
 //! it to the log while `peers` carries it to the others · `apply` changes the state once a quorum has it durably · the reply
 //! goes back. A linearizable read waits in `reads` for a quorum to confirm that this state is new enough. `recovery` is how a
 //! member begins (`owner`: whose the directory is), `snapshot` how one that lags too far gets the state whole, `lease` and `lessor`
-//! what only a leader knows. When a disk goes bad: `scrub` looks for it, `repair` and `salvage` mend it, `marks` and `standing` tell
+//! what only a leader knows. When a disk goes bad: `scrub` looks for it, `repair` and `salvage` mend it, `marks`, `audit` and `standing` tell
 //! members apart that should be equal.
 //!
 //! This crate does not know what a socket, a file or a thread is: it has the ports of `kernel`. It does not know gRPC.
@@ -14,6 +14,7 @@ mod admit;
 mod amnesia;
 pub mod api;
 mod apply;
+mod audit;
 mod check;
 pub mod config;
 mod ending;

@@ -26,8 +26,10 @@ pub struct Marks {
 /// What a comparison says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing, or that all is well.
-    Same,
+    /// Nothing.
+    Nothing,
+    /// A majority has what this member has.
+    Agrees,
     /// A member has another state than this one, at this index; who is wrong cannot be told.
     Differs { peer: u64, index: u64 },
     /// A majority has one state at this index, and this member has another.
@@ -63,7 +65,7 @@ impl Marks {
     pub fn hear(&mut self, peer: u64, index: u64, hash: u64) -> Verdict {
         let ahead = self.newest().0 < index;
         if index == 0 || !ahead && self.own_at(index).is_none() {
-            return Verdict::Same;
+            return Verdict::Nothing;
         }
         self.told.entry(index).or_default().insert(peer, hash);
         while self.told.len() > AHEAD {
@@ -85,7 +87,7 @@ impl Marks {
 
     fn judge(&self, index: u64) -> Verdict {
         let (Some(own), Some(told)) = (self.own_at(index), self.told.get(&index)) else {
-            return Verdict::Same;
+            return Verdict::Nothing;
         };
         let mut votes: BTreeMap<u64, usize> = BTreeMap::from([(own, 1)]);
         told.values().for_each(|hash| *votes.entry(*hash).or_default() += 1);
@@ -93,11 +95,11 @@ impl Marks {
         if votes.iter().any(|(hash, count)| *hash != own && *count >= majority) {
             return Verdict::Wrong { index };
         }
-        let other = told.iter().find(|(_, hash)| **hash != own);
-        match other {
-            Some((peer, _)) if votes[&own] < majority => Verdict::Differs { peer: *peer, index },
-            _ => Verdict::Same,
+        if votes[&own] >= majority {
+            return Verdict::Agrees;
         }
+        let other = told.iter().find(|(_, hash)| **hash != own);
+        other.map_or(Verdict::Nothing, |(peer, _)| Verdict::Differs { peer: *peer, index })
     }
 }
 
@@ -107,16 +109,16 @@ mod tests {
 
     fn three() -> Marks {
         let mut marks = Marks::new(3);
-        assert_eq!(marks.note(32, 10), Verdict::Same);
-        assert_eq!(marks.note(64, 20), Verdict::Same);
+        assert_eq!(marks.note(32, 10), Verdict::Nothing);
+        assert_eq!(marks.note(64, 20), Verdict::Nothing);
         marks
     }
 
     #[test]
     fn equal_states_are_well() {
         let mut marks = three();
-        assert_eq!(marks.hear(2, 64, 20), Verdict::Same);
-        assert_eq!(marks.hear(3, 32, 10), Verdict::Same);
+        assert_eq!(marks.hear(2, 64, 20), Verdict::Agrees);
+        assert_eq!(marks.hear(3, 32, 10), Verdict::Agrees);
         assert_eq!(marks.newest(), (64, 20));
     }
 
@@ -126,10 +128,10 @@ mod tests {
         assert_eq!(marks.hear(2, 64, 21), Verdict::Differs { peer: 2, index: 64 });
         assert_eq!(marks.hear(3, 64, 21), Verdict::Wrong { index: 64 });
         let mut marks = three();
-        assert_eq!(marks.hear(2, 64, 20), Verdict::Same);
+        assert_eq!(marks.hear(2, 64, 20), Verdict::Agrees);
         assert_eq!(
             marks.hear(3, 64, 21),
-            Verdict::Same,
+            Verdict::Agrees,
             "two of three are of one mind, and this is one of them"
         );
     }
@@ -137,12 +139,12 @@ mod tests {
     #[test]
     fn a_member_that_is_behind_is_judged_when_it_gets_there() {
         let mut marks = three();
-        assert_eq!(marks.hear(2, 96, 30), Verdict::Same);
-        assert_eq!(marks.hear(3, 96, 30), Verdict::Same);
+        assert_eq!(marks.hear(2, 96, 30), Verdict::Nothing);
+        assert_eq!(marks.hear(3, 96, 30), Verdict::Nothing);
         assert_eq!(marks.note(96, 31), Verdict::Wrong { index: 96 });
         marks.forget();
-        assert_eq!(marks.note(128, 1), Verdict::Same);
-        assert_eq!(marks.hear(2, 96, 30), Verdict::Same, "that was another state");
+        assert_eq!(marks.note(128, 1), Verdict::Nothing);
+        assert_eq!(marks.hear(2, 96, 30), Verdict::Nothing, "that was another state");
     }
 
     #[test]

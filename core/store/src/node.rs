@@ -9,6 +9,7 @@
 
 use crate::amnesia::Amnesia;
 use crate::apply::{Applier, Refusal};
+use crate::audit::Audit;
 use crate::config::{MemberConfig, Observation};
 use crate::error::FatalError;
 use crate::event::{Arrived, Event, Pending, Waiter};
@@ -100,10 +101,20 @@ pub struct Run {
     pub(crate) arrived: Option<Arrived>,
     /// The state is damaged, and that of another member is on its way.
     pub(crate) repair: Option<Repair>,
+    /// How many have ended well.
+    pub(crate) repairs: u32,
     /// Apply waits for the repair; the last entry that was handed out to be applied.
     pub(crate) halted: Option<u64>,
     /// The sealed segment of the log that is damaged.
     pub(crate) log_damage: Option<wal::Damage>,
+    /// A comparison of all keys with those of the others.
+    pub(crate) audit: Option<Audit>,
+    /// When the next one is due.
+    pub(crate) audit_at: Option<Duration>,
+    /// Members for which a digest is being made.
+    pub(crate) hashing: BTreeSet<u64>,
+    /// Since when this member and another seem to differ.
+    pub(crate) differing: Option<Duration>,
     /// How this member and another differ, where nobody can tell who is wrong.
     pub(crate) differs: String,
     /// Members that have asked for this one's state, each with the index that it must have reached.
@@ -208,6 +219,7 @@ impl Node {
         self.expire_leases(now);
         self.retry_lease_calls(now);
         self.tell_standing();
+        self.audit_if_due(now);
         self.ask_for_state(now)
     }
 
@@ -243,6 +255,7 @@ impl Node {
             Event::StateLent(to) => drop(self.run.lending.remove(&to)),
             Event::StateArrived(fetched) => self.state_arrived(fetched),
             Event::LogDamaged(damage) => self.log_damaged(damage),
+            Event::Hashed(hashed) => self.hashed(hashed),
             Event::Disarm(reply) => drop(reply.send(self.disarm())),
             Event::MoveLeader { to, reply } => self.move_leader(to, reply, now),
             Event::Stop(done) => self.begin_stop(done, now),
@@ -269,6 +282,8 @@ impl Node {
             Body::Reminder(reminder) => self.reminded(from, reminder),
             Body::StateAsk(ask) => drop(self.run.asked_for.insert(from, ask.at_least)),
             Body::Standing(standing) => self.hear_standing(from, standing),
+            Body::HashAsk(ask) => self.hash_for(from, ask),
+            Body::HashAnswer(answer) => self.hash_answered(from, answer),
             _ => self.shared.note_refused(format!("member {from:x} sent a frame that does not belong here")),
         }
     }

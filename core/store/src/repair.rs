@@ -32,6 +32,8 @@ use std::time::Duration;
 const ASK_AGAIN: u32 = 2;
 /// Election time-outs after which a member gives up that knows nobody who could send it a state.
 const GIVE_UP: u32 = 5;
+/// Repairs after which the pause before the next is no longer doubled.
+const DOUBLINGS: u32 = 6;
 /// Bytes of log that are kept in memory while a state is fetched.
 const HELD_BYTES: usize = 256 << 20;
 
@@ -76,10 +78,13 @@ impl Node {
     }
 
     fn begin_repair(&mut self, why: String, diverged: bool, now: Duration) {
+        // A disk that goes bad again and again must not keep the others busy with sending.
+        let doubled = 2_u32.pow(self.run.repairs.min(DOUBLINGS));
+        let pause = if self.run.repairs == 0 { 0 } else { doubled };
         self.run.repair = Some(Repair {
             why,
             since: now,
-            ask_at: now,
+            ask_at: now + pause * self.config.election_timeout(),
             asked: 0,
             diverged,
             refuted: 0,
@@ -89,23 +94,27 @@ impl Node {
     }
 
     /// A majority has another state than this member.
-    pub(crate) fn is_wrong(&mut self, index: u64) {
+    pub(crate) fn is_wrong(&mut self, why: String) {
         if self.run.repair.is_some() {
             return;
         }
         self.io.probe.sometimes("node: the state differs from that of a majority");
-        let why = format!("its state hash at index {index} is not that of a majority of the members");
         self.shared.note(format!(
             "CORRUPT: this member's state is wrong, {why}: it is fetched from the other members. Check the memory of this machine"
         ));
         meter::add(&self.shared.meter.state_damages);
         let now = self.io.clock.now();
-        self.store.condemn(why.clone());
+        self.store.forsake(why.clone());
         self.begin_repair(why, true, now);
+        self.halt(self.store.applied());
+        self.hub.cancel_all(KvError::state_damaged());
     }
 
     /// Asks the next member, unless something is on its way. Called once a tick.
     pub(crate) fn ask_for_state(&mut self, now: Duration) -> Result<(), FatalError> {
+        if self.run.repair.is_none() {
+            return Ok(());
+        }
         let patience = self.config.election_timeout();
         let able: Vec<u64> =
             self.run.versions.iter().filter(|(_, version)| **version >= 2).map(|(id, _)| *id).collect();
@@ -172,8 +181,8 @@ impl Node {
 
     /// Puts the state that has come in the place of the damaged one, once this member's log reaches to it.
     pub(crate) async fn mend(&mut self) -> Result<(), FatalError> {
-        let commit = self.consensus.status().commit;
         let Some(repair) = &mut self.run.repair else { return Ok(()) };
+        let commit = self.consensus.status().commit;
         if repair.arrived.as_ref().is_none_or(|fetched| fetched.loaded.store().applied() > commit) {
             return Ok(());
         }
@@ -209,12 +218,19 @@ impl Node {
         let Some(repair) = &mut self.run.repair else { return };
         repair.refuted += 1;
         repair.ask_at = Duration::ZERO;
-        repair.diverged |= repair.refuted > self.identity.peers.len() / 2;
+        if repair.refuted > self.identity.peers.len() / 2 && !repair.diverged {
+            repair.diverged = true;
+            let why = repair.why.clone();
+            self.store.forsake(why);
+            self.halt(self.run.halted.unwrap_or(self.store.applied()));
+            self.hub.cancel_all(KvError::state_damaged());
+        }
     }
 
     fn is_mended(&mut self) -> Result<(), FatalError> {
         self.io.probe.sometimes("node: the state was repaired from a peer");
         meter::add(&self.shared.meter.state_repairs);
+        self.run.repairs += 1;
         self.shared.note(format!(
             "the damaged state was replaced by that of another member, at index {}",
             self.store.applied()
@@ -244,10 +260,14 @@ impl Node {
 
     /// What follows from another state in the place of this one, however it came.
     pub(crate) fn state_replaced(&mut self) {
-        self.run.repair = None;
+        let diverged = self.run.repair.take().is_some_and(|repair| repair.diverged);
         self.marks.forget();
         self.applier.installed(&self.store);
-        self.hub.reset(self.store.revision());
+        if diverged {
+            self.hub.begin_anew(self.store.revision(), KvError::state_damaged());
+        } else {
+            self.hub.reset(self.store.revision());
+        }
         self.run.last_checkpoint = self.store.checkpointed();
         self.run.previous_checkpoint = self.run.last_checkpoint;
     }

@@ -7,9 +7,12 @@
 use crate::frame::{Body, Standing};
 use crate::marks::{Marks, Verdict};
 use crate::node::Node;
+use std::time::Duration;
 
 /// Ticks between two tellings.
 const TELL_TICKS: u32 = 10;
+/// How long two members may seem to differ before that is said.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Node {
     /// Sends `body` to `peer`, if it speaks a version of the protocol that has such a thing.
@@ -75,24 +78,46 @@ impl Node {
 
     fn weigh(&mut self, verdict: Verdict) {
         match verdict {
-            Verdict::Same => {}
-            Verdict::Wrong { index } => self.is_wrong(index),
-            Verdict::Differs { peer, index } => {
-                self.io.probe.sometimes("node: two members differ");
-                self.run.differs = format!(
-                    "at index {index} this member and member {peer:x} have different states, and no majority says which is right"
-                );
-                self.shared.note(format!(
-                    "CORRUPT: {}. Compare them by hand: etcdctl endpoint hashkv",
-                    self.run.differs
+            Verdict::Nothing => {}
+            Verdict::Agrees => {
+                self.run.differing = None;
+                self.run.differs.clear();
+            }
+            Verdict::Wrong { index } => {
+                self.is_wrong(format!(
+                    "its state hash at index {index} is not that of a majority of the members"
                 ));
             }
+            Verdict::Differs { peer, index } => {
+                let now = self.io.clock.now();
+                let since = *self.run.differing.get_or_insert(now);
+                // The others may only be late to tell.
+                if now >= since + PATIENCE && self.run.differs.is_empty() {
+                    self.they_differ(peer, index);
+                }
+            }
         }
+    }
+
+    fn they_differ(&mut self, peer: u64, index: u64) {
+        self.io.probe.sometimes("node: two members differ");
+        self.run.differs = format!(
+            "at index {index} this member and member {peer:x} have different states, and no majority says which is right"
+        );
+        self.shared.note(format!(
+            "CORRUPT: {}. Compare them by hand (etcdctl endpoint hashkv), and empty the data directory of the one that is wrong",
+            self.run.differs
+        ));
     }
 
     /// An operator takes back what this member says of a difference that nobody could decide; whether there was one. What is being
     /// repaired is not taken back.
     pub(crate) fn disarm(&mut self) -> bool {
-        !std::mem::take(&mut self.run.differs).is_empty()
+        let differed = !std::mem::take(&mut self.run.differs).is_empty();
+        if differed {
+            self.run.differing = None;
+            self.marks.forget();
+        }
+        differed
     }
 }

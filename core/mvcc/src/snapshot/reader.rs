@@ -29,6 +29,7 @@ impl Store {
     /// The state as it is now: consistent at [`Store::applied`]. Later changes do not show in it. It holds the rows that are in
     /// memory now, and the file's pages, for as long as it lives.
     pub fn snapshot(&self) -> Result<SnapshotReader, Error> {
+        self.shared.steadily(|| Ok(()))?;
         self.shared.prepare_to_hold();
         let (state, planted) = (self.shared.read(), self.shared.options.planted);
         let leases = state.leases.all().filter(|_| !planted.is(Bug::SnapshotWithoutLeases));

@@ -203,7 +203,7 @@ impl Loaded {
         let shared = &store.shared;
         let _writer = shared.writer();
         let (applied, new) = (shared.read().meta.applied, self.store.applied());
-        if new < applied {
+        if new < applied && !shared.options.planted.is(Bug::RepairGoesBack) {
             return Err(refused(format!("it is of index {new}, the state is at {applied}")));
         }
         let Some(new) = Arc::into_inner(self.store.shared) else {

@@ -121,6 +121,13 @@ impl Hub {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// Ends every stream with `reason` and goes on from `revision`, which may lie before what was published: that was of a state
+    /// which turned out to be wrong.
+    pub fn begin_anew(&self, revision: i64, reason: KvError) {
+        self.end_streams(reason, |_| true);
+        self.lock().revision = revision;
+    }
+
     /// Ends every stream with `reason`: the member stops.
     pub fn cancel_all(&self, reason: KvError) {
         self.end_streams(reason, |_| true);
