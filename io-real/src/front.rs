@@ -11,6 +11,7 @@ use crate::grpc::stubs::lease_server::LeaseServer;
 use crate::grpc::stubs::maintenance_server::MaintenanceServer;
 use crate::grpc::stubs::watch_server::WatchServer;
 use crate::http;
+use crate::lively::Lively;
 use crate::meter::Meter;
 use crate::served::Served;
 use crate::stopping::Stopping;
@@ -41,11 +42,17 @@ pub(crate) struct Front {
     maintenance: MaintenanceServer<Edge>,
     auth: AuthServer<Edge>,
     health: HealthServer<Edge>,
+    lively: Option<Lively>,
 }
 
 impl Front {
-    /// Takes messages of up to `max_message_bytes`.
-    pub fn new(served: Arc<dyn Served>, max_message_bytes: usize, stopping: Stopping) -> Front {
+    /// Takes messages of up to `max_message_bytes`. Calls are told to `lively`, where there is one.
+    pub fn new(
+        served: Arc<dyn Served>,
+        max_message_bytes: usize,
+        stopping: Stopping,
+        lively: Option<Lively>,
+    ) -> Front {
         let edge = Arc::new(Edge::new(served.clone(), stopping));
         let limit = max_message_bytes;
         Front {
@@ -58,14 +65,17 @@ impl Front {
             maintenance: MaintenanceServer::from_arc(edge.clone()).max_decoding_message_size(limit),
             auth: AuthServer::from_arc(edge.clone()).max_decoding_message_size(limit),
             health: HealthServer::from_arc(edge).max_decoding_message_size(limit),
+            lively,
         }
     }
 
     fn call_grpc(&self, method: usize, request: Request<Incoming>) -> BoxFuture<'static, Response<Body>> {
         let call = self.meter.begin(method);
+        let under_way = self.lively.as_ref().map(Lively::asked);
         let answer = self.route(request);
         Box::pin(async move {
             let Ok(mut response) = answer.await;
+            drop(under_way);
             call.answered(refine(response.headers_mut()));
             response
         })

@@ -15,6 +15,7 @@ mod grpc;
 pub mod hosts;
 mod http;
 pub mod links;
+mod lively;
 mod member;
 mod meter;
 mod metrics;

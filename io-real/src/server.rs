@@ -4,6 +4,7 @@
 //! what is still open is cut.
 
 use crate::front::Front;
+use crate::lively::Lively;
 use crate::served::Served;
 use crate::stopping::{Stopping, stopping};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -39,6 +40,9 @@ pub struct Options {
     pub keep_alive_timeout: Duration,
     /// Longest wait for calls under way when the server stops.
     pub grace: Duration,
+    /// Stay awake for a moment after each answer, where the runtime has one thread: for a member without others, whose
+    /// clients wait for nothing else.
+    pub lively: bool,
 }
 
 impl Default for Options {
@@ -49,6 +53,7 @@ impl Default for Options {
             keep_alive_interval: Duration::from_secs(7_200),
             keep_alive_timeout: Duration::from_secs(20),
             grace: Duration::from_secs(5),
+            lively: false,
         }
     }
 }
@@ -80,14 +85,20 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let (stop, stopping) = stopping();
-    let front = Front::new(member, options.max_request_bytes + OVERHEAD_BYTES, stopping.clone());
+    let one_thread = tokio::runtime::Handle::current().metrics().num_workers() == 1;
+    let lively = (options.lively && one_thread).then(Lively::default);
+    let limit = options.max_request_bytes + OVERHEAD_BYTES;
+    let front = Front::new(member, limit, stopping.clone(), lively.clone());
     let connections = Connections { front, protocol: Arc::new(protocol(&options)), stopping };
     let mut accepting = JoinSet::new();
     for listener in listeners {
         accepting.spawn(connections.clone().accept(listener.0));
     }
     drop(connections);
-    shutdown.await;
+    match lively {
+        Some(lively) => tokio::select! { () = shutdown => {}, () = lively.keep() => {} },
+        None => shutdown.await,
+    }
     stop.say();
     let all_ended = async { while accepting.join_next().await.is_some() {} };
     // Beyond the grace dropping the set cuts what is left.

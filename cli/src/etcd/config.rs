@@ -69,6 +69,8 @@ impl EtcdConfig {
                 as u32,
             keep_alive_interval: duration(settings, "grpc-keepalive-interval"),
             keep_alive_timeout: duration(settings, "grpc-keepalive-timeout"),
+            // Among several members it is the others that an answer waits for.
+            lively: member.members.len() == 1,
             ..ServeOptions::default()
         };
         let observations = match settings.text("observations-file") {
