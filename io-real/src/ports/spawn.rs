@@ -1,8 +1,9 @@
 //! Tasks on tokio, workers on threads of their own.
 //!
-//! A worker's thread asks for a raised priority, because an fsync whose thread waits behind busy processes takes a multiple
-//! of its time; where that is not allowed it goes on without.
+//! A worker's thread asks for a raised priority ([`crate::process::raise_priority`]), because an fsync whose thread waits behind
+//! busy processes takes a multiple of its time.
 
+use crate::process::raise_priority;
 use futures_channel::oneshot;
 use kernel::spawn::Job;
 use kernel::{BoxFuture, Spawn, Worker};
@@ -10,9 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use tokio::runtime::Handle;
-
-/// The niceness that workers ask for.
-const WORKER_NICENESS: i32 = -10;
 
 type Queued = (Job, oneshot::Sender<()>);
 
@@ -43,7 +41,7 @@ impl Spawn for RealSpawn {
         let left = queued.clone();
         let run = move || {
             let guard = PanicGuard(name);
-            let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), WORKER_NICENESS);
+            raise_priority();
             // The thread ends when the last handle of the worker is dropped.
             for (job, done) in queue {
                 job();
