@@ -198,6 +198,22 @@ fn a_strict_unit_found_without_a_store_is_stopped_too() {
 }
 
 #[test]
+fn a_strict_unit_that_was_still_ending_when_fleetd_came_back_is_started_again() {
+    // With the reports of the life before, and without.
+    for away in [1, 5] {
+        let mut machine = Machine1::launched("a.service", STRICT);
+        machine.crash();
+        machine.systemd.set("a.service", "deactivating", "stop-sigterm");
+        machine.wait(away);
+        machine.boot();
+        machine.wait(2);
+        machine.systemd.set("a.service", "failed", "failed");
+        machine.wait(3);
+        assert_eq!(machine.systemd.running(), ["a.service"], "{away} s: {}", machine.systemd.log());
+    }
+}
+
+#[test]
 fn a_lease_that_somebody_revokes_is_got_again() {
     let machine = Machine1::launched("a.service", SLEEP);
     let lease = i64::from_str_radix(&machine.status().lease, 16).unwrap();
