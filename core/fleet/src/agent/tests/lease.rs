@@ -276,6 +276,23 @@ fn a_stop_that_leaves_keeps_the_machine_for_a_while() {
 }
 
 #[test]
+fn a_unit_whose_start_is_under_way_when_fleetd_is_stopped_is_its_own_afterwards() {
+    let mut machine = Machine1::new();
+    machine.systemd.slow("a.service", Duration::from_millis(600));
+    machine.order("a.service", SLEEP, DesiredState::Launched, 0);
+    let begun = (0..50).any(|_| {
+        machine.room.run(Duration::from_millis(20));
+        machine.systemd.log().contains("start a.service")
+    });
+    assert!(begun && machine.stop(Ending::Leave, Duration::from_secs(3)));
+    assert!(machine.reports().contains("launched"), "{}", machine.reports());
+    machine.order("a.service", SLEEP, DesiredState::Loaded, 0);
+    machine.boot();
+    machine.wait(3);
+    assert_eq!(machine.systemd.running(), Vec::<String>::new(), "{}", machine.systemd.log());
+}
+
+#[test]
 fn a_stop_that_leaves_is_bounded_without_a_store() {
     let mut machine = Machine1::launched("a.service", SLEEP);
     machine.line.cut();
