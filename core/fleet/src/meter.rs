@@ -60,7 +60,7 @@ pub struct Operations {
 pub fn task(step: &Step) -> &'static str {
     match step {
         Step::Assign { .. } | Step::AssignCopy { .. } => "attemptscheduleunit",
-        Step::Unassign { .. } | Step::Free { .. } => "unscheduleunit",
+        Step::Unassign { .. } | Step::TakeBack { .. } | Step::Free { .. } => "unscheduleunit",
         Step::SetOrder { .. } => "changeorder",
         Step::Halt { .. } => "haltrollout",
         Step::DropTarget { .. }

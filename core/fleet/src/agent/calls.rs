@@ -187,10 +187,18 @@ impl Ports {
                 }
             };
         };
+        // Who sees the mark of a leaving machine takes an order without a report for one that nobody has claimed: the mark comes last.
+        let early = match presence.leaving {
+            true => Some(self.registry.report(self.id(), lease, &reports).await?),
+            false => None,
+        };
         if self.registry.renew_presence(&presence, lease).await? == Written::Moved {
             return Err(Fault::Moved);
         }
-        let lost = self.registry.report(self.id(), lease, &reports).await?;
+        let lost = match early {
+            Some(lost) => lost,
+            None => self.registry.report(self.id(), lease, &reports).await?,
+        };
         // By now nothing is under the old one. If it cannot be revoked it ends by itself.
         let _ = self.registry.revoke(old).await;
         Ok((granted, lost))

@@ -122,7 +122,8 @@ impl Mind {
         let late = self.leaving.as_ref().is_some_and(|leaving| now >= leaving.until);
         match stage {
             Stage::Asking if late => self.advance(Stage::Settling),
-            Stage::Settling if !self.writes() => match self.tenure.lease() {
+            Stage::Settling if !self.writes() && self.begun_until(now).is_none() => match self.tenure.lease()
+            {
                 Some(lease) => {
                     self.advance(Stage::Moving);
                     self.register(Some(lease), RESTART_GRACE);
@@ -154,6 +155,16 @@ impl Mind {
             _ => false,
         };
         self.pending.iter().any(|(id, pending)| !reads(pending) && !systemd(id, pending))
+    }
+
+    /// Until when a job that was begun a moment ago may tell what became of it: what was started shall be told of as started, or the
+    /// next fleetd would take it for somebody else's. None: there is none.
+    pub(super) fn begun_until(&self, now: Duration) -> Option<Duration> {
+        let begun = self.pending.values().filter_map(|pending| match pending {
+            Pending::Unit { since, .. } => Some(*since + JOB_PATIENCE),
+            _ => None,
+        });
+        begun.filter(|until| *until > now).max()
     }
 
     fn give_back(&mut self) {

@@ -154,6 +154,7 @@ impl Mind {
             self.reporting.wake(),
             self.crowded_until,
             self.leaving.as_ref().map(Leaving::wake),
+            self.leaving.as_ref().and_then(|_| self.begun_until(now)),
         ];
         let edge = self.tenure.edge();
         let units = self.units.values().flat_map(|unit| {

@@ -151,6 +151,11 @@ impl Unit {
         !self.state.active.is_empty() && !self.state.is_at_rest()
     }
 
+    /// Whether it was on its way to rest when it was last seen.
+    fn is_ending(&self) -> bool {
+        self.state.active == "deactivating"
+    }
+
     /// Whether it was started. Where nobody remembers, a unit that runs or has failed was; but one that stops when cut off may have
     /// been killed for that, and is started again.
     pub fn launched(&self) -> bool {
@@ -171,11 +176,13 @@ impl Unit {
     }
 
     /// A unit that stops when cut off, ran by the last word of an earlier life, and rests now, was stopped by that life when it could
-    /// tell nobody: it is to be started again. A oneshot that has come to its end is not.
+    /// tell nobody: it is to be started again. A oneshot that has come to its end is not. One that is on its way to rest tells when it
+    /// is there.
     fn settle_doubt(&mut self) {
-        if self.sight != Sight::Fresh || !std::mem::take(&mut self.doubtful) {
+        if self.sight != Sight::Fresh || !self.doubtful || self.is_ending() {
             return;
         }
+        self.doubtful = false;
         let oneshot = self.file.as_ref().is_some_and(|file| file.requirements.oneshot);
         let has_ended = oneshot && self.state.active == "inactive";
         if self.stops_when_cut_off() && self.state.is_at_rest() && !has_ended {
@@ -354,6 +361,8 @@ impl Unit {
     /// Nobody remembers whether it was started: what can be seen must do, once and for all.
     pub fn guess(&mut self) {
         if self.sight == Sight::Fresh {
+            // Not by this life: by the one before, perhaps, because it was cut off.
+            self.doubtful |= self.launched.is_none() && self.is_ending();
             self.launched = Some(self.launched());
             self.run = Some(self.run());
         }

@@ -138,7 +138,8 @@ impl Sight<'_> {
         let place = match order {
             // Ordered when it was about to leave, and not claimed: nobody is there who would.
             Some(order) if !is_destroyed && unreported && self.is_leaving(&machine) => {
-                chores.push(self.unassign(&machine, order.revision));
+                let (unit, order_revision) = (self.unit.clone(), order.revision);
+                chores.push(Step::TakeBack { unit, machine: machine.clone(), order_revision });
                 Place::Leaving(machine)
             }
             Some(order) if !is_destroyed => Place::On { machine, state: order.value.state },

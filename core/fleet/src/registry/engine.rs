@@ -27,6 +27,8 @@ pub enum Step {
     SetOrder { unit: UnitName, machine: MachineId, order: Order, order_revision: i64 },
     /// Takes an order away; the target stays until the machine has let go.
     Unassign { unit: UnitName, machine: MachineId, order_revision: i64 },
+    /// Takes an order away that nobody has claimed, from a machine whose fleetd was stopped.
+    TakeBack { unit: UnitName, machine: MachineId, order_revision: i64 },
     /// Frees a unit that no machine reports: takes target and order away. With `lost`, only if the machine is away.
     Free { unit: UnitName, machine: MachineId, target_revision: i64, lost: bool },
     /// Takes the target of a global unit away, which needs none.
@@ -51,6 +53,7 @@ impl Step {
             | Step::AssignCopy { unit, .. }
             | Step::SetOrder { unit, .. }
             | Step::Unassign { unit, .. }
+            | Step::TakeBack { unit, .. }
             | Step::Free { unit, .. }
             | Step::DropTarget { unit, .. }
             | Step::Halt { unit, .. }
@@ -121,6 +124,10 @@ impl Registry {
             Step::Unassign { unit, machine, order_revision } => {
                 let key = Key::Order(machine.clone(), unit.clone());
                 txn.if_unchanged(&key, *order_revision).delete(&key)
+            }
+            Step::TakeBack { unit, machine, order_revision } => {
+                let key = Key::Order(machine.clone(), unit.clone());
+                self.unreported(txn.if_unchanged(&key, *order_revision), unit).delete(&key)
             }
             Step::Free { unit, machine, target_revision, lost } => {
                 let target = Key::Target(unit.clone());

@@ -198,6 +198,22 @@ fn a_strict_unit_found_without_a_store_is_stopped_too() {
 }
 
 #[test]
+fn a_strict_unit_that_was_still_ending_when_fleetd_came_back_is_started_again() {
+    // With the reports of the life before, and without.
+    for away in [1, 5] {
+        let mut machine = Machine1::launched("a.service", STRICT);
+        machine.crash();
+        machine.systemd.set("a.service", "deactivating", "stop-sigterm");
+        machine.wait(away);
+        machine.boot();
+        machine.wait(2);
+        machine.systemd.set("a.service", "failed", "failed");
+        machine.wait(3);
+        assert_eq!(machine.systemd.running(), ["a.service"], "{away} s: {}", machine.systemd.log());
+    }
+}
+
+#[test]
 fn a_lease_that_somebody_revokes_is_got_again() {
     let machine = Machine1::launched("a.service", SLEEP);
     let lease = i64::from_str_radix(&machine.status().lease, 16).unwrap();
@@ -257,6 +273,23 @@ fn a_stop_that_leaves_keeps_the_machine_for_a_while() {
     machine.crash();
     machine.wait(4);
     assert!(!machine.is_present());
+}
+
+#[test]
+fn a_unit_whose_start_is_under_way_when_fleetd_is_stopped_is_its_own_afterwards() {
+    let mut machine = Machine1::new();
+    machine.systemd.slow("a.service", Duration::from_millis(600));
+    machine.order("a.service", SLEEP, DesiredState::Launched, 0);
+    let begun = (0..50).any(|_| {
+        machine.room.run(Duration::from_millis(20));
+        machine.systemd.log().contains("start a.service")
+    });
+    assert!(begun && machine.stop(Ending::Leave, Duration::from_secs(3)));
+    assert!(machine.reports().contains("launched"), "{}", machine.reports());
+    machine.order("a.service", SLEEP, DesiredState::Loaded, 0);
+    machine.boot();
+    machine.wait(3);
+    assert_eq!(machine.systemd.running(), Vec::<String>::new(), "{}", machine.systemd.log());
 }
 
 #[test]
