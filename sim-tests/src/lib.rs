@@ -2,6 +2,7 @@
 //! again.
 #![forbid(unsafe_code)]
 
+pub mod overlay;
 pub mod scale;
 pub mod story;
 

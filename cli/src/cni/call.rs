@@ -28,6 +28,31 @@ pub enum Command {
     Version,
 }
 
+impl Command {
+    /// The first version of CNI that has the order, and how that version names it.
+    fn since(self) -> (&'static str, &'static str) {
+        match self {
+            Command::Add => ("0.1.0", "ADD"),
+            Command::Del => ("0.1.0", "DEL"),
+            Command::Version => ("0.1.0", "VERSION"),
+            Command::Check => ("0.4.0", "CHECK"),
+            Command::Gc => ("1.1.0", "GC"),
+            Command::Status => ("1.1.0", "STATUS"),
+        }
+    }
+
+    /// Refuses an order that the configuration's version of CNI does not have.
+    pub fn is_in(self, network: &Network) -> Result<(), CniError> {
+        let place = |version: &str| VERSIONS.iter().position(|known| *known == version);
+        let ((since, name), version) = (self.since(), network.version.as_deref().unwrap_or(VERSIONS[0]));
+        match place(version) >= place(since) {
+            true => Ok(()),
+            false => Err(CniError::new(Kind::Version, format!("config version does not allow {name}"))
+                .because(format!("config is {version:?}, {name} came with {since:?}"))),
+        }
+    }
+}
+
 /// The variables of one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {

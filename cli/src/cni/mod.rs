@@ -71,6 +71,7 @@ fn answer(variables: &[(String, String)], input: &[u8]) -> Result<Vec<u8>, Vec<u
             return Ok(format!("{document}\n").into_bytes());
         }
         let network = Network::read(input)?;
+        call.command.is_in(&network)?;
         match call.command {
             Command::Add => add(&call, network),
             Command::Del => delete(&call, &network).map(|()| Vec::new()),

@@ -200,6 +200,14 @@ fn versions_status_check_and_collection() {
     assert!(version["supportedVersions"].as_array().unwrap().contains(&json!("1.1.0")));
     assert_eq!(stage.call("CHECK", &json!({})).unwrap(), "");
     assert_eq!(stage.call("NONSENSE", &json!({})).unwrap_err()["code"], 4);
+    for (order, version) in [("CHECK", "0.3.1"), ("GC", "1.0.0"), ("STATUS", "0.4.0")] {
+        let error = stage.call(order, &json!({ "cniVersion": version })).unwrap_err();
+        assert_eq!((&error["code"], &error["cniVersion"]), (&json!(1), &json!(version)), "{error}");
+        assert!(error["msg"].as_str().unwrap().contains(order), "{error}");
+    }
+    let old: Value =
+        serde_json::from_str(&stage.call("VERSION", &json!({ "cniVersion": "0.3.1" })).unwrap()).unwrap();
+    assert_eq!(old["cniVersion"], "0.3.1");
 
     ["c1", "c2"].iter().for_each(|id| drop(stage.call_for("ADD", id, &json!({})).unwrap()));
     stage.call_for("ADD", "c3", &json!({ "name": "another" })).unwrap();

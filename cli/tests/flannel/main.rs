@@ -2,8 +2,13 @@
 //!
 //! Needs root and the packages that `.ci/run` installs.
 
+mod families;
+mod many;
 mod mending;
 mod peers;
 mod pool;
+mod ratios;
 mod stage;
+mod store;
 mod traffic;
+mod trouble;

@@ -1,5 +1,7 @@
 //! Machines on one bridge, a store on the first of them, and a flanneld on each that a test starts.
+#![allow(dead_code, reason = "tests and benchmarks use their parts")]
 
+use crate::store::Store;
 use io_real::namespaces::Namespaces;
 use serde_json::Value;
 use std::fs::{self, File};
@@ -13,35 +15,60 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Where the network's keys are.
 pub const PREFIX: &str = "/coreos.com/network";
 
+/// The network namespace of a machine's container.
+const CONTAINER: &str = "c1";
+
 /// The stage. Dropping it ends everything.
 pub struct Stage {
     pub net: Namespaces,
-    store: Option<Child>,
+    pub store: Store,
     daemons: Vec<Option<Child>>,
 }
 
 impl Stage {
-    /// With this config in the store; none where machines cannot be made.
+    /// With this config in a store of one; none where machines cannot be made.
     pub fn up(count: usize, config: &str) -> Option<Stage> {
+        Stage::over(Namespaces::up, count, 1, config)
+    }
+
+    /// The same, with a store of three.
+    pub fn up_with_three(count: usize, config: &str) -> Option<Stage> {
+        Stage::over(Namespaces::up, count, 3, config)
+    }
+
+    /// Machines with addresses of both families, and a store of one.
+    pub fn up_dual(count: usize, config: &str) -> Option<Stage> {
+        Stage::over(Namespaces::up_dual, count, 1, config)
+    }
+
+    fn over(
+        make: fn(usize) -> std::io::Result<Namespaces>,
+        count: usize,
+        members: usize,
+        config: &str,
+    ) -> Option<Stage> {
         if Namespaces::skip() {
             return None;
         }
-        let net = Namespaces::up(count).expect("machines");
-        let daemons = (0..count).map(|_| None).collect();
-        let mut stage = Stage { net, store: None, daemons };
-        let url = stage.endpoint();
-        let data = stage.net.directory().join("store");
-        let mut etcd = stage.net.command(0, program());
-        etcd.arg("etcd").args(["--log-level=warn", &format!("--data-dir={}", data.display())]);
-        etcd.args([format!("--listen-client-urls={url}"), format!("--advertise-client-urls={url}")]);
-        stage.store = Some(spawned(etcd, stage.log_path("store")));
+        let net = make(count).expect("machines");
+        let store = Store::start(&net, members);
+        let stage = Stage { net, store, daemons: (0..count).map(|_| None).collect() };
         stage.until("the store answers", || stage.etcdctl(&["endpoint", "health"]).is_ok());
-        stage.etcdctl(&["put", &format!("{PREFIX}/config"), config]).expect("the store takes the config");
+        if !config.is_empty() {
+            stage.put("config", config);
+        }
         Some(stage)
     }
 
-    fn endpoint(&self) -> String {
-        format!("http://{}:2379", self.net.address(0))
+    /// Writes a key of the network's.
+    pub fn put(&self, name: &str, value: &str) {
+        self.etcdctl(&["put", &format!("{PREFIX}/{name}"), value]).expect("the store takes it");
+    }
+
+    /// Reads one; empty if there is none.
+    pub fn get(&self, name: &str) -> String {
+        let got = self.etcdctl(&["get", "--print-value-only", &format!("{PREFIX}/{name}")]);
+        got.expect("the store answers").trim().to_string()
     }
 
     fn log_path(&self, name: &str) -> PathBuf {
@@ -50,7 +77,7 @@ impl Stage {
 
     /// Runs etcdctl against the store.
     pub fn etcdctl(&self, args: &[&str]) -> Result<String, String> {
-        let (program, endpoint) = (program(), self.endpoint());
+        let (program, endpoint) = (program(), self.store.endpoints());
         let mut argv = vec![program.to_str().expect("UTF-8"), "etcdctl", "--endpoints", &endpoint];
         argv.extend(args);
         self.net.exec(0, &argv).map_err(|error| error.to_string())
@@ -60,7 +87,7 @@ impl Stage {
     pub fn start(&mut self, machine: usize, flags: &[&str]) {
         assert!(self.daemons[machine].is_none(), "flanneld {machine} runs");
         let mut command = self.net.command(machine, program());
-        command.arg("flanneld").arg(format!("--etcd-endpoints={}", self.endpoint())).args(flags);
+        command.arg("flanneld").arg(format!("--etcd-endpoints={}", self.store.endpoints())).args(flags);
         self.daemons[machine] = Some(spawned(command, self.log_path(&format!("flanneld-{machine}"))));
     }
 
@@ -120,18 +147,39 @@ impl Stage {
         address.rsplit_once('.').expect("an address of IPv4").0.to_string()
     }
 
-    /// Makes what a container runtime would: a device with the first address of the subnet.
+    /// Makes what a container runtime would: a bridge with the first address of the subnet, and behind it a container with the
+    /// second, in a network namespace of its own.
     pub fn container(&self, machine: usize) {
-        let address = format!("{}.1/24", self.subnet(machine));
-        self.run(machine, &["ip", "link", "add", "cni0", "type", "bridge"]);
-        self.run(machine, &["ip", "address", "add", &address, "dev", "cni0"]);
-        self.run(machine, &["ip", "link", "set", "cni0", "up"]);
+        let (subnet, env) = (self.subnet(machine), self.env(machine));
+        let mtu = env.lines().find_map(|line| line.strip_prefix("FLANNEL_MTU=")).expect("an MTU");
+        for line in [
+            "ip link add cni0 type bridge".to_string(),
+            format!("ip address add {subnet}.1/24 dev cni0"),
+            format!("ip link set cni0 mtu {mtu} up"),
+            format!("ip netns add {CONTAINER}"),
+            format!("ip link add v1 mtu {mtu} type veth peer name eth0 mtu {mtu} netns {CONTAINER}"),
+            "ip link set v1 master cni0 up".to_string(),
+            format!("ip -n {CONTAINER} address add {subnet}.2/24 dev eth0"),
+            format!("ip -n {CONTAINER} link set eth0 up"),
+            format!("ip -n {CONTAINER} route add default via {subnet}.1"),
+        ] {
+            self.run(machine, &line.split(' ').collect::<Vec<_>>());
+        }
+    }
+
+    /// Runs a command in the container of a machine.
+    pub fn in_container(&self, machine: usize, argv: &[&str]) -> std::io::Result<String> {
+        self.net.exec(machine, &[&["ip", "netns", "exec", CONTAINER], argv].concat())
+    }
+
+    /// The address of a machine's container.
+    pub fn container_address(&self, machine: usize) -> String {
+        format!("{}.2", self.subnet(machine))
     }
 
     /// Whether a packet gets from one container to another and back.
     pub fn reaches(&self, from: usize, to: usize) -> bool {
-        let (source, target) = (format!("{}.1", self.subnet(from)), format!("{}.1", self.subnet(to)));
-        self.net.exec(from, &["ping", "-c1", "-W1", "-I", &source, &target]).is_ok()
+        self.in_container(from, &["ping", "-c1", "-W1", &self.container_address(to)]).is_ok()
     }
 
     /// Waits for something; panics with every log when it does not come.
@@ -157,7 +205,7 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        for child in self.daemons.iter_mut().flatten().chain(&mut self.store) {
+        for child in self.daemons.iter_mut().flatten() {
             // Ended already is as good.
             let _ = child.kill();
             let _ = child.wait();
@@ -165,12 +213,18 @@ impl Drop for Stage {
     }
 }
 
-/// The binary under test.
+/// The program under test: `ORLOP_TEST_PROGRAM` names another build, for figures that only an optimised one has.
 pub fn program() -> PathBuf {
-    PathBuf::from(env!("CARGO_BIN_EXE_orlop"))
+    std::env::var_os("ORLOP_TEST_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_orlop").into(), PathBuf::from)
 }
 
-fn spawned(mut command: std::process::Command, log: PathBuf) -> Child {
+/// Whether it is another build, whose figures count.
+pub fn optimised() -> bool {
+    std::env::var_os("ORLOP_TEST_PROGRAM").is_some()
+}
+
+/// Starts a program that writes into a log.
+pub fn spawned(mut command: std::process::Command, log: PathBuf) -> Child {
     let log = File::options().create(true).append(true).open(log).expect("a log file");
     command.stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log);
     command.spawn().expect("the program starts")

@@ -11,7 +11,7 @@ fn config(backend: &str) -> String {
 
 /// Every container reaches every other one, and subnet.env says what flannel's would.
 fn carries(backend: &str, mtu: u32) -> Option<Stage> {
-    let mut stage = Stage::up(COUNT, &config(backend))?;
+    let mut stage = Stage::up_with_three(COUNT, &config(backend))?;
     stage.start_all(&["--iface=eth0", "--ip-masq"]);
     (0..COUNT).for_each(|machine| stage.container(machine));
     for from in 0..COUNT {
@@ -37,11 +37,11 @@ fn throughput(stage: &Stage, backend: &str) {
         println!("{backend}: iperf3 is not installed, nothing measured");
         return;
     }
-    let (source, target) = (format!("{}.1", stage.subnet(0)), format!("{}.1", stage.subnet(1)));
-    stage.run(1, &["iperf3", "-s", "-1", "-D", "-B", &target]);
+    let target = stage.container_address(1);
+    stage.in_container(1, &["iperf3", "-s", "-1", "-D"]).expect("iperf3 starts");
     let mut report = Value::Null;
     stage.until("iperf3 measures", || {
-        let text = stage.net.exec(0, &["iperf3", "-J", "-t", "2", "-B", &source, "-c", &target]);
+        let text = stage.in_container(0, &["iperf3", "-J", "-t", "2", "-c", &target]);
         report = text.ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         report["end"]["sum_received"]["bits_per_second"].is_number()
     });

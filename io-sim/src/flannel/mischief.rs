@@ -121,6 +121,9 @@ fn worsen(faults: &mut LinksFaults, kind: MishapKind) {
     match kind {
         MishapKind::Exists(permille) => faults.exists_permille = faults.exists_permille.max(permille),
         MishapKind::Busy(permille) => faults.busy_permille = faults.busy_permille.max(permille),
+        MishapKind::NoBuffers(permille) => {
+            faults.no_buffers_permille = faults.no_buffers_permille.max(permille)
+        }
         MishapKind::Lost(permille) => faults.lost_permille = faults.lost_permille.max(permille),
         MishapKind::HintsLost(permille) => {
             faults.hint_lost_permille = faults.hint_lost_permille.max(permille)

@@ -6,10 +6,12 @@ use std::time::Duration;
 /// What goes wrong at present; nothing by default. Chances are in a thousand, drawn for each operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinksFaults {
-    /// Operations that fail with EEXIST, though there is nothing in the way.
+    /// Operations that fail with EEXIST: somebody was faster (see `port`).
     pub exists_permille: u64,
-    /// Operations that fail with EBUSY or ENOBUFS.
+    /// Operations that fail with EBUSY.
     pub busy_permille: u64,
+    /// Operations that fail with ENOBUFS.
+    pub no_buffers_permille: u64,
     /// Operations whose answer is lost, done or not.
     pub lost_permille: u64,
     /// Hints that are lost on their way: the listener hears of a loss instead.
@@ -26,6 +28,7 @@ pub(super) enum Luck {
     Good,
     Exists,
     Busy,
+    NoBuffers,
     LostBefore,
     LostAfter,
 }
@@ -87,6 +90,8 @@ impl Draws {
             Luck::Exists
         } else if self.wrong(faults.busy_permille) {
             Luck::Busy
+        } else if self.wrong(faults.no_buffers_permille) {
+            Luck::NoBuffers
         } else if self.wrong(faults.lost_permille) {
             if self.faults.chance(1, 2) { Luck::LostBefore } else { Luck::LostAfter }
         } else {

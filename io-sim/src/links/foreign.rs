@@ -72,6 +72,28 @@ impl Meddling {
         let mut all = Meddling::ALL.into_iter();
         all.find(|(_, other)| *other == self).expect("all are listed").0
     }
+
+    /// The point that a run has reached when it was really done.
+    pub fn done(self) -> &'static str {
+        match self {
+            Meddling::DeleteLink => "kernel model: somebody deleted a link",
+            Meddling::Down => "kernel model: somebody took a link down",
+            Meddling::ChangeMac => "kernel model: somebody changed a MAC",
+            Meddling::ChangeMtu => "kernel model: somebody changed the MTU of a link of flannel's",
+            Meddling::DeleteRoute => "kernel model: somebody deleted a route",
+            Meddling::ChangeRoute => "kernel model: somebody changed a route",
+            Meddling::DeleteNeighbour => "kernel model: somebody deleted a neighbour",
+            Meddling::ChangeNeighbour => "kernel model: somebody changed a neighbour",
+            Meddling::DeleteForwarding => "kernel model: somebody deleted a forwarding entry",
+            Meddling::ChangeForwarding => "kernel model: somebody changed a forwarding entry",
+            Meddling::AddStale => "kernel model: somebody added entries of a peer that is none",
+            Meddling::DeleteAddress => "kernel model: somebody deleted an address",
+            Meddling::DeleteRules => "kernel model: somebody deleted rules",
+            Meddling::AddRule => "kernel model: somebody added a rule",
+            Meddling::Flap => "kernel model: the external interface flapped",
+            Meddling::ExternalMtu => "kernel model: the MTU of the external interface changed",
+        }
+    }
 }
 
 /// What flannel has made here.
@@ -100,7 +122,9 @@ impl SimLinks {
         let operations = self.acts(meddling, &made, nth as usize, mac, external);
         for operation in operations {
             // Where it has nothing to work on, it does nothing.
-            let _ = self.perform(&mut state, &operation);
+            if self.perform(&mut state, &operation).is_ok() {
+                self.world.probe().sometimes(meddling.done());
+            }
         }
     }
 

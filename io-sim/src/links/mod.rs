@@ -171,6 +171,7 @@ impl SimLinks {
 
     /// Every stream of hints breaks.
     pub fn sever(&self) {
+        self.world.probe().sometimes("kernel model: the stream of netlink messages broke");
         self.lock().subscribers.sever();
     }
 
@@ -233,6 +234,9 @@ impl SimLinks {
         }
         let (late, permille) = (state.faults.hint_late, state.faults.hint_lost_permille);
         let (delay, lost, boot) = (state.draws.hint(late), state.draws.wrong(permille), state.boot);
+        if lost {
+            self.world.probe().sometimes("kernel model: netlink messages were lost");
+        }
         let links = self.clone();
         self.world.after(delay, move |_| {
             let state = links.lock();

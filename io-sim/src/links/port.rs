@@ -34,16 +34,50 @@ impl SimLinks {
     fn try_it(&self, operation: &Operation) -> LinksResult<()> {
         let mut state = self.lock();
         let faults = state.faults.clone();
+        let probe = self.world.probe();
         let text = || format!("{operation:?}");
         match state.draws.luck(&faults) {
-            Luck::Exists => Err(LinksError::Exists(text())),
-            Luck::Busy => Err(LinksError::Busy(text())),
-            Luck::LostBefore => Err(LinksError::Lost(text())),
-            luck => {
-                let done = self.perform(&mut state, operation);
-                if luck == Luck::LostAfter { Err(LinksError::Lost(text())) } else { done }
+            Luck::Good => self.perform(&mut state, operation),
+            Luck::Exists => {
+                probe.sometimes("kernel model: EEXIST");
+                if let Some(faster) = of_somebody_faster(operation) {
+                    // Where that cannot be done either, nobody was faster.
+                    let _ = self.perform(&mut state, &faster);
+                }
+                Err(LinksError::Exists(text()))
+            }
+            Luck::Busy => {
+                probe.sometimes("kernel model: EBUSY");
+                Err(LinksError::Busy(text()))
+            }
+            Luck::NoBuffers => {
+                probe.sometimes("kernel model: ENOBUFS");
+                Err(LinksError::Busy(format!("{}: no buffer space", text())))
+            }
+            Luck::LostBefore => {
+                probe.sometimes("kernel model: a request was lost");
+                Err(LinksError::Lost(text()))
+            }
+            Luck::LostAfter => {
+                probe.sometimes("kernel model: an answer was lost");
+                // Nobody hears how it went.
+                let _ = self.perform(&mut state, operation);
+                Err(LinksError::Lost(text()))
             }
         }
+    }
+}
+
+/// What somebody has done a moment before, so that an operation fails with EEXIST: the same address is there, or a link of the same
+/// name that is another. What replaces needs nobody for that; there the error comes from nowhere.
+fn of_somebody_faster(operation: &Operation) -> Option<Operation> {
+    match operation {
+        Operation::AddAddress(_) => Some(operation.clone()),
+        Operation::AddLink(link) => {
+            let kind = LinkKind::Other("dummy".to_owned());
+            Some(Operation::AddLink(Link { kind, ..link.clone() }))
+        }
+        _ => None,
     }
 }
 

@@ -84,9 +84,7 @@ impl Agent {
 
     async fn find_macs(&self, config: &NetworkConfig, external: &External, me: &Me) -> Result<Macs, String> {
         let mut macs = Macs::default();
-        if !matches!(config.backend, Backend::Vxlan { .. }) {
-            return Ok(macs);
-        }
+        let Backend::Vxlan { mac_prefix, .. } = config.backend else { return Ok(macs) };
         let devices = desired::devices(config, external);
         let names = devices.iter().map(|(_, device)| device.name.clone()).collect();
         let scope = Scope { links: names, ..Scope::default() };
@@ -98,7 +96,8 @@ impl Agent {
             let same = |link: &&crate::links::Link| link.name == device.name && link.kind == device.kind;
             let present = present.links.iter().find(same).and_then(|link| link.mac);
             let told = own.and_then(|lease| lease.value.vxlan(v6).ok()).map(|data| data.mac);
-            let mac = present.or(told.filter(is_unicast)).unwrap_or_else(|| draw(self.ports.seed, v6));
+            let mac =
+                present.or(told.filter(is_unicast)).unwrap_or_else(|| draw(self.ports.seed, v6, mac_prefix));
             macs.set(v6, mac);
         }
         Ok(macs)
@@ -220,12 +219,15 @@ fn is_unicast(mac: &Mac) -> bool {
     mac.0[0] & 1 == 0 && mac.0 != [0; 6]
 }
 
-/// A MAC that nobody was given: locally administered, unicast.
-fn draw(seed: u64, v6: bool) -> Mac {
+/// A MAC that nobody was given: locally administered, unicast; or with the first two octets that the config names.
+fn draw(seed: u64, v6: bool, prefix: Option<[u8; 2]>) -> Mac {
     let mut octets = [0; 6];
     let drawn = Stream::new(seed, "flannel: mac", u64::from(v6)).next_u64().to_be_bytes();
     octets.copy_from_slice(&drawn[..6]);
     octets[0] = octets[0] & 0xfe | 0x02;
+    if let Some(prefix) = prefix {
+        octets[..2].copy_from_slice(&prefix);
+    }
     let mac = Mac(octets);
     assert!(is_unicast(&mac), "{mac} cannot be a device's");
     mac

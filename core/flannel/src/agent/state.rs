@@ -112,6 +112,8 @@ pub(super) struct Table {
     pub(super) retry: Retry,
     /// When to look at everything, whatever was heard.
     pub(super) full: Duration,
+    /// Whether the next look is to be at everything, whenever it is.
+    pub(super) all_next: bool,
     /// What was last wished.
     pub(super) last: Option<Desired>,
     /// Whether it was made so without a failure.
@@ -154,6 +156,7 @@ impl Table {
             looked: None,
             retry: Retry::default(),
             full: Duration::ZERO,
+            all_next: false,
             last: None,
             settled: false,
             quiet: false,

@@ -45,7 +45,10 @@ impl Agent {
             Hint::Resync => {
                 self.table.how_known = false;
                 self.ports.probe.sometimes("flannel: hints of the kernel were lost");
-                !self.planted.is(Bug::HintLossIgnored)
+                let heard = !self.planted.is(Bug::HintLossIgnored);
+                // What was lost may have been about the external interface.
+                self.table.all_next |= heard;
+                heard
             }
         };
         if matches!(hint, Hint::Link(name) if external == Some(name)) {
@@ -73,7 +76,8 @@ impl Agent {
             (self.table.dirty, self.table.full) = (None, self.table.full.max(now + PREPARE_RETRY));
             return;
         }
-        let full = self.table.full <= now;
+        let full = self.table.full <= now || self.table.all_next;
+        self.table.all_next = false;
         if full {
             self.tend_external().await;
             self.table.direct.clear();

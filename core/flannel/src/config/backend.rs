@@ -47,7 +47,7 @@ pub enum Backend {
         learning: bool,
         /// Whether peers on the same link are reached by plain routes.
         direct_routing: bool,
-        /// The first two octets of the MACs (only Windows machines use it).
+        /// The first two octets of MACs that are drawn (in flannel only Windows machines use it).
         mac_prefix: Option<[u8; 2]>,
     },
     /// Plain routes between machines on one link.
@@ -173,7 +173,13 @@ fn vxlan(fields: &Fields) -> Result<Backend, ConfigError> {
 fn mac_prefix(text: &str) -> Result<[u8; 2], ConfigError> {
     let octet = |part: &str| u8::from_str_radix(part, 16).ok().filter(|_| part.len() == 2);
     let octets = text.split_once('-').and_then(|(a, b)| Some([octet(a)?, octet(b)?]));
-    octets.ok_or_else(|| ConfigError::new("MacPrefix", format!("{text:?}"), "write it as \"0E-2A\""))
+    let wrong = |message| ConfigError::new("MacPrefix", format!("{text:?}"), message);
+    let octets = octets.ok_or_else(|| wrong("write it as \"0E-2A\""))?;
+    if octets[0] & 1 == 0 {
+        Ok(octets)
+    } else {
+        Err(wrong("is of a group: the first octet must be even, as in \"0E-2A\""))
+    }
 }
 
 fn wireguard(fields: &Fields) -> Result<Backend, ConfigError> {

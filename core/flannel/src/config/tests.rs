@@ -102,6 +102,14 @@ fn what_cannot_be_is_refused_with_field_value_and_remedy() {
             "VNI 16777216: must be a whole number from 0 to 16777215, without quotation marks",
         ),
         (
+            r#"{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan","MacPrefix":"0E2A"}}"#,
+            "MacPrefix \"0E2A\": write it as \"0E-2A\"",
+        ),
+        (
+            r#"{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan","MacPrefix":"0F-2A"}}"#,
+            "MacPrefix \"0F-2A\": is of a group: the first octet must be even, as in \"0E-2A\"",
+        ),
+        (
             r#"{"EnableIPv4":false}"#,
             "EnableIPv4 false: without EnableIPv6 there is no network left; set one of the two to true",
         ),

@@ -30,8 +30,8 @@ pub(super) enum Call {
     Adopt { lease: Lease, value: LeaseValue },
     /// Delete these leases of ours.
     Drop(Vec<Lease>),
-    /// Renew a lease of the store.
-    Renew(i64),
+    /// Renew a lease of the store, and see whether this key of ours still hangs on it.
+    Renew { lease: i64, key: SubnetKey },
     /// Put our lease again, with this value, if its key is as of this revision.
     Put { lease: Lease, value: LeaseValue, mod_revision: i64 },
 }
@@ -48,6 +48,8 @@ pub(super) enum Outcome {
         sent: Duration,
         /// Its time from `sent` on; zero if there is no such lease.
         ttl: Result<Duration, KvError>,
+        /// Our key hangs on it no more: somebody has deleted or overwritten it, and the watch did not tell.
+        stray: bool,
     },
     /// The lease as it is now; none if its key had changed meanwhile.
     Put(Result<Option<Lease>, KvError>),
@@ -74,10 +76,13 @@ impl Ports {
             }
             Call::Adopt { lease, value } => Outcome::Sought(self.within(self.adopt(lease, value)).await),
             Call::Drop(leases) => Outcome::Dropped(self.within(self.drop_all(leases)).await),
-            Call::Renew(lease) => {
+            Call::Renew { lease, key } => {
                 let sent = self.clock.now();
-                let ttl = self.within(self.registry.keep_alive(lease)).await.map(seconds);
-                Outcome::Renewed { lease, sent, ttl }
+                let (ttl, stray) = match self.within(self.renew(lease, &key)).await {
+                    Ok((ttl, is_ours)) => (Ok(seconds(ttl)), !is_ours),
+                    Err(error) => (Err(error), false),
+                };
+                Outcome::Renewed { lease, sent, ttl, stray }
             }
             Call::Put { lease, value, mod_revision } => {
                 Outcome::Put(self.within(self.put(lease, value, mod_revision)).await)
@@ -143,6 +148,14 @@ impl Ports {
             let _ = self.registry.revoke(unused).await;
         }
         Ok(put?.map_or(Sought::Moved, |lease| Sought::Got { lease, ttl: Some(seconds(ttl)), sent }))
+    }
+
+    /// The time of a lease that is renewed, and whether our key hangs on it. A lease lives on when its key was deleted, and a watch
+    /// that is stuck tells nobody: so whoever renews looks.
+    async fn renew(&self, lease: i64, key: &SubnetKey) -> Result<(i64, bool), KvError> {
+        let ttl = self.registry.keep_alive(lease).await?;
+        let is_ours = ttl > 0 && self.registry.hangs_on(key).await? == Some(lease);
+        Ok((ttl, is_ours))
     }
 
     async fn put_if_other(&self, lease: Lease, value: LeaseValue) -> Result<Option<Lease>, KvError> {

@@ -130,8 +130,8 @@ impl Mind {
         let Phase::Held(held) = &mut self.phase else { return };
         if !held.asking && held.next <= now {
             held.asking = true;
-            let lease = held.lease.lease;
-            self.ask(Call::Renew(lease));
+            let (lease, key) = (held.lease.lease, held.lease.key);
+            self.ask(Call::Renew { lease, key });
         }
     }
 
@@ -233,6 +233,7 @@ impl Mind {
         lease: i64,
         sent: Duration,
         ttl: Result<Duration, KvError>,
+        stray: bool,
         now: Duration,
     ) {
         let Phase::Held(held) = &mut self.phase else { return };
@@ -249,6 +250,11 @@ impl Mind {
             Ok(ttl) => {
                 held.renew(ttl, sent, &self.config);
                 self.notes.calm();
+                if stray {
+                    self.probe
+                        .sometimes("holder: a renewal found the key gone, of which the watch had not told");
+                    self.reread(now);
+                }
             }
             Err(error) => {
                 held.next = now + held.retry;

@@ -144,7 +144,7 @@ impl Mind {
                 result.err().into_iter().for_each(|error| self.failed("deleting a lease of ours", &error));
                 self.reread(now);
             }
-            Outcome::Renewed { lease, sent, ttl } => self.renewed(lease, sent, ttl, now),
+            Outcome::Renewed { lease, sent, ttl, stray } => self.renewed(lease, sent, ttl, stray, now),
             Outcome::Put(result) => self.was_put(result, now),
         }
     }

@@ -140,6 +140,12 @@ impl Registry {
         Ok(self.kv.lease_keep_alive(LeaseKeepAliveRequest { id: lease }).await?.ttl.max(0))
     }
 
+    /// The store's lease that a key hangs on; none if there is no such key.
+    pub async fn hangs_on(&self, key: &SubnetKey) -> Result<Option<i64>, KvError> {
+        let request = RangeRequest { key: self.lease_key(key).into(), keys_only: true, ..Default::default() };
+        Ok(self.kv.range(request).await?.kvs.first().map(|kv| kv.lease))
+    }
+
     /// Ends a lease of the store, and the keys that hang on it. Fine if there is no such lease.
     pub async fn revoke(&self, lease: i64) -> Result<(), KvError> {
         match self.kv.lease_revoke(LeaseRevokeRequest { id: lease }).await {

@@ -10,14 +10,37 @@ const ROUND: usize = 32;
 pub fn sum(bytes: &[u8]) -> u16 {
     // A lane overflows after 2^32 rounds; no packet is that long.
     debug_assert!(bytes.len() < 1 << 32);
-    let mut lanes = [0_u64; ROUND / 4];
+    let mut lanes = [0; ROUND / 4];
     let (rounds, rest) = bytes.as_chunks::<ROUND>();
-    for round in rounds {
-        let (words, _) = round.as_chunks::<4>();
-        for (lane, word) in lanes.iter_mut().zip(words) {
-            *lane += u64::from(u32::from_ne_bytes(*word));
-        }
+    rounds.iter().for_each(|round| add_round(&mut lanes, round));
+    finished(&lanes, rest)
+}
+
+/// The same, and the bytes are copied on the way: each is loaded once for both.
+pub fn copy(from: &[u8], to: &mut [u8]) -> u16 {
+    assert_eq!(from.len(), to.len(), "a copy is as long as what is copied");
+    debug_assert!(from.len() < 1 << 32);
+    let mut lanes = [0; ROUND / 4];
+    let ((rounds, rest), (copies, end)) = (from.as_chunks::<ROUND>(), to.as_chunks_mut::<ROUND>());
+    for (round, copy) in rounds.iter().zip(copies) {
+        *copy = *round;
+        add_round(&mut lanes, round);
     }
+    end.copy_from_slice(rest);
+    finished(&lanes, rest)
+}
+
+/// The sums of one round's words, each added to its lane.
+#[inline(always)]
+fn add_round(lanes: &mut [u64; ROUND / 4], round: &[u8; ROUND]) {
+    let (words, _) = round.as_chunks::<4>();
+    for (lane, word) in lanes.iter_mut().zip(words) {
+        *lane += u64::from(u32::from_ne_bytes(*word));
+    }
+}
+
+/// The lanes and the bytes behind the last round in one sum.
+fn finished(lanes: &[u64; ROUND / 4], rest: &[u8]) -> u16 {
     let mut total: u64 = lanes.iter().sum();
     let (words, odd) = rest.as_chunks::<2>();
     total += words.iter().map(|word| u64::from(u16::from_ne_bytes(*word))).sum::<u64>();

@@ -9,7 +9,6 @@ use super::join::{Join, Joined, Joiner};
 use super::shared::Shared;
 use super::vnet::Vnet;
 use std::io::IoSlice;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// Bundles taken in one step. Few, so that what was received is still in the processor's cache when it is handed on.
@@ -89,10 +88,8 @@ impl Inward {
             Joined::One(range) => write(device, &self.slots[range]),
             Joined::Many { vnet, first, more } => {
                 let vnet = vnet.bytes();
-                let payload = |range: &Range<usize>| IoSlice::new(&self.slots[range.clone()]);
-                let mut slices = Vec::with_capacity(more.len() + 3);
-                slices.extend([IoSlice::new(&vnet), IoSlice::new(&self.heads), payload(&first)]);
-                slices.extend(more.iter().map(payload));
+                let head = [&vnet[..], &self.heads, &self.slots[first]];
+                let slices: Vec<_> = head.into_iter().chain(more).map(IoSlice::new).collect();
                 device.write(&slices)
             }
         };

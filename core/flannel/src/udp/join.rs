@@ -3,6 +3,9 @@
 //! Packets are joined only if cutting the result apart gives them again: the headers agree in all that [`super::split`] copies, the
 //! numbers count on, all are of one length but the last, and each checksum was right, because nobody can see later that it was not.
 //! The order inside a flow is kept: a packet that cannot be joined closes what its flow has, and begins anew behind it.
+//!
+//! Whoever takes the checksum of a packet has its bytes at hand, so its payload is copied on the way, behind the one before it: the kernel
+//! copies one long piece then, instead of many short ones. What came stays as it was, in case that it has to be handed on apart.
 
 use super::ipv4::{self, Header, LONGEST, protocol, put};
 use super::transport::{self, tcp, udp};
@@ -56,8 +59,10 @@ struct Group {
     open: bool,
     /// Whether the first packet's checksum was looked at, and right.
     right: bool,
-    /// Payloads after the first packet's.
+    /// Where the payloads after the first packet's came.
     more: Vec<Range<usize>>,
+    /// The same payloads as they were copied: mostly one range.
+    copied: Vec<Range<usize>>,
 }
 
 /// The packets of one batch, joined where that can be.
@@ -65,6 +70,9 @@ struct Group {
 pub struct Joiner {
     join: Join,
     groups: Vec<Group>,
+    /// Payloads that were copied, up to `end`.
+    copies: Vec<u8>,
+    end: usize,
 }
 
 /// What the kernel is to be handed, in order.
@@ -78,15 +86,15 @@ pub enum Joined<'a> {
         vnet: Vnet,
         /// Payload of the first packet.
         first: Range<usize>,
-        /// Payloads of the others.
-        more: &'a [Range<usize>],
+        /// Payloads of the others, one behind the other.
+        more: Vec<&'a [u8]>,
     },
 }
 
 impl Joiner {
     /// One without packets.
     pub fn new(join: Join) -> Joiner {
-        Joiner { join, groups: Vec::new() }
+        Joiner { join, groups: Vec::new(), copies: Vec::new(), end: 0 }
     }
 
     /// What is joined from now on.
@@ -97,6 +105,7 @@ impl Joiner {
     /// Forgets all packets.
     pub fn clear(&mut self) {
         self.groups.clear();
+        self.end = 0;
     }
 
     /// Number of packets as the kernel will see them.
@@ -117,8 +126,13 @@ impl Joiner {
             let from = self.groups.len().saturating_sub(LOOK_BACK);
             let last = self.groups[from..].iter_mut().rfind(|group| group.flow == Some(shape.flow));
             if let Some(group) = last {
-                if group.takes(store, packet, header, shape) {
-                    return group.take(packet, at, header, shape);
+                let (begin, end) = (self.end, self.end + shape.payload);
+                if self.copies.len() < end {
+                    self.copies.resize(end, 0);
+                }
+                if group.takes(store, packet, header, shape, &mut self.copies[begin..end]) {
+                    self.end = end;
+                    return group.take(packet, at, header, shape, begin..end);
                 }
                 group.open = false;
             }
@@ -154,7 +168,8 @@ impl Joiner {
             return Joined::One(whole);
         }
         let vnet = group.head(&store[whole.clone()], heads);
-        Joined::Many { vnet, first: group.at + group.head..whole.end, more: &group.more }
+        let more = group.copied.iter().map(|range| &self.copies[range.clone()]).collect();
+        Joined::Many { vnet, first: group.at + group.head..whole.end, more }
     }
 
     /// Where each packet of number `index` lies in the store, as it came.
@@ -185,11 +200,19 @@ impl Group {
             open: shape.is_some_and(|shape| shape.joinable) && !push,
             right: false,
             more: Vec::new(),
+            copied: Vec::new(),
         }
     }
 
-    /// Whether `packet` may be joined behind this. The cheap questions first; the checksums last.
-    fn takes(&mut self, store: &[u8], packet: &[u8], header: &Header, shape: &Shape) -> bool {
+    /// Whether `packet` may be joined behind this. The cheap questions first; the checksums last. If so, its payload is in `copy`.
+    fn takes(
+        &mut self,
+        store: &[u8],
+        packet: &[u8],
+        header: &Header,
+        shape: &Shape,
+        copy: &mut [u8],
+    ) -> bool {
         let fits = self.open
             && shape.joinable
             && shape.head == self.head
@@ -201,7 +224,7 @@ impl Group {
             return false;
         }
         self.right = self.right || transport::is_right(first, &self.header);
-        self.right && transport::is_right(packet, header)
+        self.right && transport::is_right_and_copied(packet, header, shape.head, copy)
     }
 
     /// Whether the headers of `packet` are what cutting would make of those of the `first`.
@@ -220,8 +243,12 @@ impl Group {
             && same(options)
     }
 
-    fn take(&mut self, packet: &[u8], at: usize, header: &Header, shape: &Shape) {
+    fn take(&mut self, packet: &[u8], at: usize, header: &Header, shape: &Shape, copy: Range<usize>) {
         debug_assert!(self.open && self.total + shape.payload <= LONGEST);
+        match self.copied.last_mut().filter(|last| last.end == copy.start) {
+            Some(last) => last.end = copy.end,
+            None => self.copied.push(copy),
+        }
         self.more.push(at + shape.head..at + header.total);
         self.total += shape.payload;
         self.id = header.id.wrapping_add(1);

@@ -34,15 +34,13 @@ const MESSAGE: usize = 65_507;
 const ANSWERS: u32 = 50;
 const ANSWER_EACH: Duration = Duration::from_millis(10);
 
-/// A part of a datagram.
+/// The bytes of a datagram.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
-    /// In the headers that were made here; else in what was read.
+    /// In what was made here; else in what was read.
     made: bool,
     at: usize,
     length: usize,
-    /// Whether the datagram ends with it.
-    last: bool,
 }
 
 /// Datagrams that will leave together.
@@ -52,7 +50,7 @@ struct Queued {
     segment: usize,
     datagrams: usize,
     bytes: usize,
-    /// Its first piece, and the one after its last.
+    /// The first datagram's piece, and the one after the last one's.
     pieces: (usize, usize),
     /// Whether another datagram may be added.
     open: bool,
@@ -66,7 +64,9 @@ pub struct Outward {
     together: usize,
     bucket: Bucket,
     read: Vec<u8>,
+    /// Segments of super packets, one behind the other, up to `made_end`. Longer only where a super packet has unusually short segments.
     made: Vec<u8>,
+    made_end: usize,
     pieces: Vec<Piece>,
     queue: Vec<Queued>,
 }
@@ -82,7 +82,8 @@ impl Outward {
             together: if together { TOGETHER } else { 1 },
             bucket: Bucket::new(ANSWERS, ANSWER_EACH),
             read: vec![0; FULL + vnet::LENGTH + LONGEST],
-            made: Vec::new(),
+            made: vec![0; 2 * FULL],
+            made_end: 0,
             pieces: Vec::new(),
             queue: Vec::new(),
         }
@@ -90,7 +91,7 @@ impl Outward {
 
     /// Moves one batch from `device` to `wire`. `now` is monotonic.
     pub fn step(&mut self, device: &impl Device, wire: &impl Wire, now: Duration) -> Step {
-        self.made.clear();
+        self.made_end = 0;
         self.pieces.clear();
         self.queue.clear();
         let routes = self.shared.routes();
@@ -174,52 +175,38 @@ impl Outward {
     }
 
     fn queue_whole(&mut self, at: usize, length: usize, to: SocketAddrV4) {
-        self.pieces.push(Piece { made: false, at, length, last: true });
-        self.enqueue(to, length, 1);
+        self.enqueue(to, Piece { made: false, at, length });
     }
 
     fn queue_split(&mut self, split: &Split, at: usize, total: usize, to: SocketAddrV4) {
-        let packet = &self.read[at..at + total];
-        // Headers and pieces first: the queue cannot change while the packet is borrowed.
-        let first = self.pieces.len();
         for index in 0..split.count() {
-            let (begin, payload) = (self.made.len(), split.payload(index));
-            split.head(packet, index, &mut self.made);
-            self.pieces.push(Piece { made: true, at: begin, length: self.made.len() - begin, last: false });
-            self.pieces.push(Piece {
-                made: false,
-                at: at + payload.start,
-                length: payload.len(),
-                last: true,
-            });
-        }
-        let end = self.pieces.len();
-        for pair in (first..end).step_by(2) {
-            let length = self.pieces[pair].length + self.pieces[pair + 1].length;
-            self.enqueue_at(to, length, (pair, pair + 2));
+            let (begin, length) = (self.made_end, split.length(index));
+            self.made_end += length;
+            if self.made.len() < self.made_end {
+                self.made.resize(self.made_end, 0);
+            }
+            split.write(&self.read[at..at + total], index, &mut self.made[begin..self.made_end]);
+            self.enqueue(to, Piece { made: true, at: begin, length });
         }
     }
 
-    /// Queues the datagram that the last `pieces` are.
-    fn enqueue(&mut self, to: SocketAddrV4, length: usize, pieces: usize) {
-        let end = self.pieces.len();
-        self.enqueue_at(to, length, (end - pieces, end));
-    }
-
-    fn enqueue_at(&mut self, to: SocketAddrV4, length: usize, pieces: (usize, usize)) {
+    /// Queues a datagram: behind the last one if the two may leave together.
+    fn enqueue(&mut self, to: SocketAddrV4, piece: Piece) {
+        let (place, length) = (self.pieces.len(), piece.length);
+        self.pieces.push(piece);
         if let Some(last) = self.queue.last_mut() {
             let fits = last.open && last.to == to && length <= last.segment;
             if fits && last.datagrams < self.together && last.bytes + length <= MESSAGE {
-                debug_assert_eq!(last.pieces.1, pieces.0, "pieces of a message are neighbours");
+                debug_assert_eq!(last.pieces.1, place, "pieces of a message are neighbours");
                 last.datagrams += 1;
                 last.bytes += length;
-                last.pieces.1 = pieces.1;
+                last.pieces.1 = place + 1;
                 last.open = length == last.segment;
                 return;
             }
         }
         // Datagrams that the network has to cut go alone.
-        let open = length <= self.mtu;
+        let (open, pieces) = (length <= self.mtu, (place, place + 1));
         self.queue.push(Queued { to, segment: length, datagrams: 1, bytes: length, pieces, open });
     }
 
@@ -236,13 +223,7 @@ impl Outward {
         if self.queue.is_empty() {
             return None;
         }
-        let bytes = |piece: &Piece| {
-            let from = if piece.made { &self.made } else { &self.read };
-            IoSlice::new(&from[piece.at..piece.at + piece.length])
-        };
-        let slices: Vec<IoSlice<'_>> = self.pieces.iter().map(bytes).collect();
-        let outcome = self.send(wire, &self.queue, &slices);
-        match outcome {
+        match self.send(wire, &self.queue) {
             Ok(apart) => {
                 self.together = if apart { 1 } else { self.together };
                 None
@@ -251,9 +232,28 @@ impl Outward {
         }
     }
 
+    /// The bytes of pieces; neighbours in one buffer are one slice.
+    fn slices(&self, pieces: &[Piece]) -> Vec<IoSlice<'_>> {
+        let mut slices = Vec::with_capacity(pieces.len().min(4));
+        let mut rest = pieces;
+        while let Some(first) = rest.first() {
+            let follows =
+                |pair: &[Piece]| pair[0].made == pair[1].made && pair[0].at + pair[0].length == pair[1].at;
+            let count = 1 + rest.windows(2).take_while(|pair| follows(pair)).count();
+            let last = &rest[count - 1];
+            let from = if first.made { &self.made } else { &self.read };
+            slices.push(IoSlice::new(&from[first.at..last.at + last.length]));
+            rest = &rest[count..];
+        }
+        slices
+    }
+
     /// Sends `queue`. Returns whether datagrams have to go alone from now on, or why the wire is gone.
-    fn send(&self, wire: &impl Wire, queue: &[Queued], slices: &[IoSlice<'_>]) -> Result<bool, String> {
-        let messages: Vec<Message<'_>> = queue.iter().map(|queued| queued.message(slices)).collect();
+    fn send(&self, wire: &impl Wire, queue: &[Queued]) -> Result<bool, String> {
+        let slices: Vec<Vec<IoSlice<'_>>> =
+            queue.iter().map(|queued| self.slices(&self.pieces[queued.pieces.0..queued.pieces.1])).collect();
+        let messages: Vec<Message<'_>> =
+            queue.iter().zip(&slices).map(|(queued, slices)| queued.message(slices)).collect();
         let (mut done, mut alone) = (0, false);
         while done < messages.len() {
             match wire.send(&messages[done..]) {
@@ -268,7 +268,7 @@ impl Outward {
                     self.shared.note(format!(
                         "datagrams cannot leave together ({why}): one by one instead, which is slower"
                     ));
-                    self.send(wire, &self.apart(&queue[done]), slices)?;
+                    self.send(wire, &self.apart(&queue[done]))?;
                     alone |= lasting;
                 }
                 Err(refusal) => self.refused(&queue[done], refusal),
@@ -293,17 +293,14 @@ impl Outward {
 
     /// The datagrams of a message, each on its own.
     fn apart(&self, queued: &Queued) -> Vec<Queued> {
-        let (mut first, mut apart) = (queued.pieces.0, Vec::with_capacity(queued.datagrams));
-        for (index, piece) in self.pieces.iter().enumerate().take(queued.pieces.1).skip(first) {
-            if piece.last {
-                let bytes = self.pieces[first..=index].iter().map(|piece| piece.length).sum();
-                let pieces = (first, index + 1);
-                apart.push(Queued { segment: bytes, datagrams: 1, bytes, pieces, open: false, ..*queued });
-                first = index + 1;
-            }
-        }
-        assert_eq!(apart.len(), queued.datagrams, "a message lost a datagram");
-        apart
+        let (first, end) = queued.pieces;
+        assert_eq!(end - first, queued.datagrams, "a message has a piece for each datagram");
+        let one = |place: usize| {
+            let length = self.pieces[place].length;
+            let pieces = (place, place + 1);
+            Queued { segment: length, datagrams: 1, bytes: length, pieces, open: false, ..*queued }
+        };
+        (first..end).map(one).collect()
     }
 }
 
@@ -311,7 +308,7 @@ impl Queued {
     fn message<'a>(&self, slices: &'a [IoSlice<'a>]) -> Message<'a> {
         let segment =
             (self.datagrams > 1).then(|| u16::try_from(self.segment).expect("no longer than a message"));
-        Message { to: self.to, segment, slices: &slices[self.pieces.0..self.pieces.1] }
+        Message { to: self.to, segment, slices }
     }
 }
 

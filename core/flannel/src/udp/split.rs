@@ -1,6 +1,7 @@
 //! Cuts a super packet into the packets that it stands for.
 //!
-//! Each segment is a header, made from the first one, and a range of the payload, which stays where it is. Numbers count on (the
+//! Each segment is a header, made from the first one, and a range of the payload, which is copied behind it while its checksum is taken: so
+//! all segments lie one behind the other, and the kernel copies one long piece instead of many short ones. Numbers count on (the
 //! packet's number by one, TCP's by the bytes before), flags that concern the end stay on the last segment, and every checksum is finished.
 
 use super::checksum;
@@ -52,12 +53,18 @@ impl Split {
         start..self.header.total.min(start + self.size)
     }
 
-    /// Adds the headers of segment `index` of `packet` to `heads`.
-    pub fn head(&self, packet: &[u8], index: usize, heads: &mut Vec<u8>) {
+    /// Length of segment `index` with its headers.
+    pub fn length(&self, index: usize) -> usize {
+        self.head + self.payload(index).len()
+    }
+
+    /// Writes segment `index` of `packet`, headers and payload, into `segment`, which is as long.
+    pub fn write(&self, packet: &[u8], index: usize, segment: &mut [u8]) {
         let payload = self.payload(index);
-        let begin = heads.len();
-        heads.extend_from_slice(&packet[..self.head]);
-        let head = &mut heads[begin..];
+        assert_eq!(segment.len(), self.length(index), "room for segment {index}");
+        let (head, copy) = segment.split_at_mut(self.head);
+        head.copy_from_slice(&packet[..self.head]);
+        let payload_sum = checksum::copy(&packet[payload.clone()], copy);
         let id = self.header.id.wrapping_add(u16::try_from(index).expect("fewer segments than bytes"));
         ipv4::set_length_and_id(head, self.header.length, self.head + payload.len(), id);
         let (at, length) = (self.header.length, self.head - self.header.length + payload.len());
@@ -69,7 +76,7 @@ impl Split {
         let check = at + transport::checksum_at(self.header.protocol);
         put(head, check, 0);
         let headers = checksum::add(transport::pseudo(&self.header, length), checksum::sum(&head[at..]));
-        let sum = !checksum::add(headers, checksum::sum(&packet[payload]));
+        let sum = !checksum::add(headers, payload_sum);
         // In UDP a zero says that there is none.
         let sum = if sum == 0 && self.header.protocol == protocol::UDP { 0xffff } else { sum };
         put(head, check, sum);

@@ -70,6 +70,14 @@ pub fn is_right(packet: &[u8], header: &Header) -> bool {
     checksum::add(pseudo(header, segment.len()), checksum::sum(segment)) == 0xffff
 }
 
+/// The same; the payload, which begins at `head`, is copied on the way. What is copied counts only if it is right.
+pub fn is_right_and_copied(packet: &[u8], header: &Header, head: usize, copy: &mut [u8]) -> bool {
+    let (headers, payload) = (&packet[header.length..head], &packet[head..header.total]);
+    debug_assert!(headers.len() % 2 == 0, "a sum can be taken in two parts where the first is even");
+    let sum = checksum::add(checksum::sum(headers), checksum::copy(payload, copy));
+    checksum::add(pseudo(header, header.total - header.length), sum) == 0xffff
+}
+
 /// The number of the first byte of a segment of TCP, whose header begins at `at`.
 pub fn sequence(packet: &[u8], at: usize) -> u32 {
     let at = at + tcp::SEQUENCE;

@@ -130,7 +130,7 @@ impl FlannelPlan {
                 format!(r#","VNI":{vni},"MTU":{mtu},"DirectRouting":{direct}"#)
             }
             Backend::Ipip => format!(r#","DirectRouting":{}"#, said.direct),
-            Backend::HostGw | Backend::Udp => String::new(),
+            Backend::HostGw | Backend::Udp | Backend::Wireguard => String::new(),
         };
         format!(r#"{{{families},"Backend":{{"Type":"{}"{options}}}}}"#, said.backend.name())
     }

@@ -20,8 +20,9 @@ impl FlannelPlan {
             true => draw.between(u64::from(machines).div_ceil(2), machines.into()) as u16,
             false => pick(&mut draw, &[machines + 1, 50, 200]),
         };
-        let backend =
-            pick(&mut draw, &[Backend::Vxlan, Backend::Vxlan, Backend::HostGw, Backend::Ipip, Backend::Udp]);
+        // The one that most networks have is drawn twice as often.
+        let backends = Backend::ALL.map(|(_, backend)| backend);
+        let backend = pick(&mut draw, &[&backends[..], &[Backend::Vxlan]].concat());
         let ttl_s = pick(&mut draw, &[10, 15, 20]);
         let store = store(seed, &mut draw);
         let mishaps = mishaps(&mut Stream::new(seed, "flannel mishaps", 0), machines);
@@ -150,6 +151,7 @@ fn kind_named(name: &str, draw: &mut Stream) -> MishapKind {
         "compact" => MishapKind::Compact,
         "exists" => MishapKind::Exists(permille(&[50, 500])),
         "busy" => MishapKind::Busy(permille(&[50, 500])),
+        "no-buffers" => MishapKind::NoBuffers(permille(&[50, 500])),
         "lost" => MishapKind::Lost(permille(&[50, 500])),
         "hints-lost" => MishapKind::HintsLost(permille(&[100, 1_000])),
         "hints-late" => MishapKind::HintsLate(permille(&[100, 2_000])),

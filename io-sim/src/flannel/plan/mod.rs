@@ -59,15 +59,18 @@ pub enum Backend {
     Ipip,
     /// Datagrams of the daemon's own.
     Udp,
+    /// WireGuard, one device a family.
+    Wireguard,
 }
 
 impl Backend {
     /// All, by flannel's names.
-    pub const ALL: [(&str, Backend); 4] = [
+    pub const ALL: [(&str, Backend); 5] = [
         ("vxlan", Backend::Vxlan),
         ("host-gw", Backend::HostGw),
         ("ipip", Backend::Ipip),
         ("udp", Backend::Udp),
+        ("wireguard", Backend::Wireguard),
     ];
 
     /// flannel's name.
@@ -148,6 +151,8 @@ pub enum MishapKind {
     Exists(u64),
     /// So many operations of a thousand fail with EBUSY.
     Busy(u64),
+    /// So many operations of a thousand fail with ENOBUFS.
+    NoBuffers(u64),
     /// So many answers of a thousand are lost.
     Lost(u64),
     /// So many hints of a thousand are lost.
@@ -162,7 +167,7 @@ pub enum MishapKind {
 
 impl MishapKind {
     /// The names of all kinds but those of [`Meddling`], as they stand in the text form.
-    pub const NAMES: [&str; 20] = [
+    pub const NAMES: [&str; 21] = [
         "crash",
         "restart",
         "power-loss",
@@ -178,6 +183,7 @@ impl MishapKind {
         "compact",
         "exists",
         "busy",
+        "no-buffers",
         "lost",
         "hints-lost",
         "hints-late",
@@ -205,6 +211,7 @@ impl MishapKind {
             MishapKind::Retune(retuning) => retuning.name(),
             MishapKind::Exists(_) => "exists",
             MishapKind::Busy(_) => "busy",
+            MishapKind::NoBuffers(_) => "no-buffers",
             MishapKind::Lost(_) => "lost",
             MishapKind::HintsLost(_) => "hints-lost",
             MishapKind::HintsLate(_) => "hints-late",
@@ -220,8 +227,17 @@ impl MishapKind {
 }
 
 /// What a run may be like, besides what goes wrong in it.
-pub const TRAITS: [&str; 8] =
-    ["ipv6", "dual-stack", "direct-routing", "two-underlays", "host-gw", "ipip", "udp", "scarce-subnets"];
+pub const TRAITS: [&str; 9] = [
+    "ipv6",
+    "dual-stack",
+    "direct-routing",
+    "two-underlays",
+    "host-gw",
+    "ipip",
+    "udp",
+    "wireguard",
+    "scarce-subnets",
+];
 
 const CLASSES_COUNT: usize =
     MishapKind::NAMES.len() + Meddling::ALL.len() + Retuning::ALL.len() + TRAITS.len();
@@ -274,6 +290,7 @@ impl FlannelPlan {
             self.backend == Backend::HostGw,
             self.backend == Backend::Ipip,
             self.backend == Backend::Udp,
+            self.backend == Backend::Wireguard,
             self.subnets < self.machines,
         ];
         TRAITS.into_iter().zip(is).filter(|(_, is)| *is).map(|(name, _)| name)

@@ -55,8 +55,9 @@ fn parse_line(line: &str, plan: &mut FlannelPlan) -> Parsed<()> {
         plan.ttl_s = fields.number("ttl", 20)?;
         let name = fields.take("backend").unwrap_or("vxlan");
         let known = Backend::ALL.into_iter().find(|(other, _)| *other == name);
-        plan.backend =
-            known.ok_or_else(|| format!("'backend={name}' is none of vxlan, host-gw, ipip, udp"))?.1;
+        plan.backend = known
+            .ok_or_else(|| format!("'backend={name}' is none of vxlan, host-gw, ipip, udp, wireguard"))?
+            .1;
         if plan.machines == 0 || plan.machines > MAX_MACHINES || plan.ttl_s < 5 {
             return Err(format!("there are 1 to {MAX_MACHINES} machines, and leases of 5 seconds or more"));
         }
@@ -108,6 +109,7 @@ fn parse_kind(name: &str, fields: &Fields<'_>) -> Parsed<MishapKind> {
         "compact" => MishapKind::Compact,
         "exists" => MishapKind::Exists(fields.required("permille")?),
         "busy" => MishapKind::Busy(fields.required("permille")?),
+        "no-buffers" => MishapKind::NoBuffers(fields.required("permille")?),
         "lost" => MishapKind::Lost(fields.required("permille")?),
         "hints-lost" => MishapKind::HintsLost(fields.required("permille")?),
         "hints-late" => MishapKind::HintsLate(fields.required("by")?),
@@ -136,6 +138,7 @@ impl fmt::Display for Mishap {
         match self.kind {
             MishapKind::Exists(permille)
             | MishapKind::Busy(permille)
+            | MishapKind::NoBuffers(permille)
             | MishapKind::Lost(permille)
             | MishapKind::HintsLost(permille) => write!(f, " permille={permille}"),
             MishapKind::HintsLate(by) | MishapKind::Slow(by) => write!(f, " by={by}ms"),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::holder::calls::{Call, Outcome, Sought};
-use crate::holder::mind::Mind;
+use crate::holder::mind::{Mind, Phase};
 use crate::registry::Loaded;
 use kernel::KvError;
 
@@ -40,16 +40,37 @@ fn until(mind: &mut Mind) -> Duration {
     }
 }
 
+/// The call that renews what is held.
+fn renewal(mind: &Mind) -> Call {
+    let Phase::Held(held) = &mind.phase else { panic!("{:?}", mind.phase) };
+    Call::Renew { lease: held.lease.lease, key: held.lease.key }
+}
+
+#[test]
+fn a_renewal_that_finds_its_key_gone_reads_the_store_anew() {
+    let mut mind = holding();
+    let due = mind.wake(at(6)).unwrap();
+    let call = renewal(&mind);
+    assert_eq!(mind.turn(due), [call]);
+    mind.ended(Outcome::Renewed { lease: 5, sent: due, ttl: Ok(LEASE_TTL), stray: true }, due + at(1));
+    assert_eq!(mind.turn(due + at(1)), [Call::Load]);
+    let loaded = Loaded { revision: 20, config: Some(WIDE.to_owned()), ..Loaded::default() };
+    mind.ended(Outcome::Loaded(Ok(loaded)), due + at(2));
+    mind.turn(due + at(2));
+    assert!(matches!(mind.picture().standing, Standing::Lost(_)));
+}
+
 #[test]
 fn a_late_answer_makes_no_lease_longer() {
     let mut mind = holding();
     assert_eq!(until(&mut mind), at(2) + LEASE_TTL - EXPIRY_SLACK);
     let due = mind.wake(at(6)).unwrap();
     assert_eq!(due, at(2) + RENEW_PERIOD);
-    assert_eq!(mind.turn(due), [Call::Renew(5)]);
-    mind.ended(Outcome::Renewed { lease: 5, sent: due, ttl: Ok(LEASE_TTL) }, due + at(4));
+    let call = renewal(&mind);
+    assert_eq!(mind.turn(due), [call]);
+    mind.ended(Outcome::Renewed { lease: 5, sent: due, ttl: Ok(LEASE_TTL), stray: false }, due + at(4));
     assert_eq!(until(&mut mind), due + LEASE_TTL - EXPIRY_SLACK);
-    mind.ended(Outcome::Renewed { lease: 5, sent: due + at(9), ttl: Ok(at(60)) }, due + at(9));
+    mind.ended(Outcome::Renewed { lease: 5, sent: due + at(9), ttl: Ok(at(60)), stray: false }, due + at(9));
     assert_eq!(until(&mut mind), due + LEASE_TTL - EXPIRY_SLACK, "a shorter answer takes nothing back");
 }
 
@@ -57,12 +78,16 @@ fn a_late_answer_makes_no_lease_longer() {
 fn a_lease_ends_by_the_clock_though_a_renewal_is_under_way() {
     let mut mind = holding();
     let end = until(&mut mind);
-    assert_eq!(mind.turn(at(2) + RENEW_PERIOD), [Call::Renew(5)]);
+    let call = renewal(&mind);
+    assert_eq!(mind.turn(at(2) + RENEW_PERIOD), [call]);
     assert_eq!(mind.wake(at(2) + RENEW_PERIOD), Some(end));
     assert_eq!(mind.turn(end), [Call::Load]);
     assert!(matches!(mind.picture().standing, Standing::Lost(_)));
     // The answer to the renewal comes too late to bring it back.
-    mind.ended(Outcome::Renewed { lease: 5, sent: at(2) + RENEW_PERIOD, ttl: Ok(LEASE_TTL) }, end);
+    mind.ended(
+        Outcome::Renewed { lease: 5, sent: at(2) + RENEW_PERIOD, ttl: Ok(LEASE_TTL), stray: false },
+        end,
+    );
     assert!(matches!(mind.picture().standing, Standing::Lost(_)));
 }
 

@@ -14,7 +14,10 @@ use std::time::Duration;
 quickcheck! {
     fn the_fast_sum_is_the_slow_one(bytes: Vec<u8>, more: u8) -> bool {
         let bytes = bytes.repeat(usize::from(more) + 1);
+        let mut copy = vec![0xee; bytes.len()];
         checksum::sum(&bytes) == slow_sum(&bytes)
+            && checksum::copy(&bytes, &mut copy) == slow_sum(&bytes)
+            && copy == bytes
     }
 
     fn a_replaced_word_leaves_the_checksum_right(words: Vec<u16>, at: usize, new: u16) -> bool {

@@ -12,9 +12,8 @@ use quickcheck::{TestResult, quickcheck};
 fn split(packet: &[u8], kind: Kind) -> Vec<Vec<u8>> {
     let split = Split::new(packet, &Header::parse(packet).unwrap(), kind).unwrap();
     let one = |index| {
-        let mut bytes = Vec::new();
-        split.head(packet, index, &mut bytes);
-        bytes.extend(&packet[split.payload(index)]);
+        let mut bytes = vec![0xee; split.length(index)];
+        split.write(packet, index, &mut bytes);
         assert!(bytes.len() <= split.longest());
         bytes
     };
@@ -47,7 +46,7 @@ fn join(packets: &[Vec<u8>], what: Join) -> Vec<(Vec<u8>, Kind)> {
             Joined::One(range) => (store[range].to_vec(), Kind::Plain),
             Joined::Many { vnet, first, more } => {
                 bytes.extend(&store[first]);
-                more.iter().for_each(|range| bytes.extend(&store[range.clone()]));
+                more.iter().for_each(|part| bytes.extend(*part));
                 (bytes, vnet.kind)
             }
         }
@@ -101,7 +100,9 @@ quickcheck! {
             joiner.add(&store, at, &header);
             for kind in [Kind::Tcp(size), Kind::Udp(size)] {
                 if let Some(split) = Split::new(&store[at..], &header, kind) {
-                    (0..split.count()).for_each(|index| split.head(&store[at..], index, &mut Vec::new()));
+                    let mut room = vec![0; split.longest()];
+                    (0..split.count())
+                        .for_each(|index| split.write(&store[at..], index, &mut room[..split.length(index)]));
                 }
             }
         }
