@@ -13,7 +13,7 @@ fn output(args: &[&str]) -> Vec<u8> {
 #[test]
 fn two_processes_write_one_trace() {
     for args in [["replay", "5", "--workload", "store"], ["replay", "3", "--workload", "whole"]] {
-        let args = [&args[..], &["--trace"]].concat();
+        let args = [&args[..], &["--trace"][..]].concat();
         let (one, other) = (output(&args), output(&args));
         assert!(one.len() > 10_000, "a trace of {} bytes", one.len());
         assert!(one == other, "two processes have two traces of {args:?}");
