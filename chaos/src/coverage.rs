@@ -7,6 +7,7 @@ use io_sim::Effect;
 use io_sim::checkers::Failure;
 use io_sim::load::{Kind, replay_line};
 use io_sim::runner::{Counts, Report};
+use kernel::rng::mix;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
@@ -39,6 +40,8 @@ pub struct Coverage {
     events: u64,
     entries: u64,
     elections: u64,
+    /// Of all traces, in whatever order they came.
+    traces: u64,
     classes: BTreeMap<&'static str, u64>,
     happened: BTreeMap<&'static str, u64>,
     probes: BTreeMap<&'static str, u64>,
@@ -61,6 +64,7 @@ impl Coverage {
         self.events += report.events;
         self.entries += report.entries;
         self.elections += report.elections;
+        self.traces ^= mix(report.trace_hash ^ mix(report.seed) ^ kind as u64);
         for class in report.classes.keys() {
             *self.classes.entry(class).or_default() += 1;
         }
@@ -143,6 +147,7 @@ impl Coverage {
             "events": self.events,
             "entries": self.entries,
             "elections": self.elections,
+            "traces": format!("{:016x}", self.traces),
             "fault_classes": self.classes,
             "fault_classes_never": self.absent(),
             "fault_effects": self.happened,

@@ -1,9 +1,11 @@
-//! How many events a second the world sustains, by kind of work: `cargo run --release -p io-sim --example throughput`.
+//! How many events a second the world sustains, by kind of work: `cargo run --release -p io-sim --example throughput`; and how many
+//! simulated seconds a second of one core the whole store takes, with five members, every fault and every checker.
 //!
 //! The wall clock is read outside of the rooms, where it is the real one.
 
 use bytes::Bytes;
-use io_sim::{NodeId, World, run_sealed};
+use io_sim::plan::Plan;
+use io_sim::{NodeId, World, run_sealed, runner};
 use std::time::{Duration, Instant};
 
 type Work = fn(&World, &[NodeId]);
@@ -14,7 +16,15 @@ const WORKS: [(&str, Work, u64); 3] = [
     ("jobs that write and sync", jobs, 200),
 ];
 
+/// Runs of the store that are measured, by their number; `throughput store N` says another.
+const RUNS: usize = 60;
+
 fn main() {
+    let mut args = std::env::args().skip(1);
+    let (only, runs) = (args.next(), args.next().and_then(|runs| runs.parse().ok()).unwrap_or(RUNS));
+    if only.as_deref() == Some("store") {
+        return store(runs);
+    }
     for (name, work, seconds) in WORKS {
         let start = Instant::now();
         let events = run_sealed(1, move |world| {
@@ -32,6 +42,26 @@ fn main() {
             seconds as f64 / wall
         );
     }
+    store(runs);
+}
+
+/// Drawn plans of five members, one after the other, on this core.
+fn store(runs: usize) {
+    let plans: Vec<Plan> = (1..).map(Plan::from_seed).filter(|plan| plan.members == 5).take(runs).collect();
+    let (start, mut simulated, mut events, mut calls) = (Instant::now(), 0.0, 0, 0);
+    for plan in &plans {
+        let report = runner::run(plan);
+        assert!(report.passed(), "{report}");
+        simulated += report.simulated.as_secs_f64();
+        (events, calls) = (events + report.events, calls + report.operations.total());
+    }
+    let wall = start.elapsed().as_secs_f64();
+    println!(
+        "{runs} runs of five members: {:.0} simulated seconds a second, {:.2} M events a second, {:.1} calls a simulated second",
+        simulated / wall,
+        events as f64 / wall / 1e6,
+        calls as f64 / simulated
+    );
 }
 
 fn timers(world: &World, nodes: &[NodeId]) {

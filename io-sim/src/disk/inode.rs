@@ -276,7 +276,7 @@ impl Inode {
             cached.lost = 0;
         }
         self.bad.clear();
-        self.medium_len = self.medium_len.max(self.len);
+        self.commit_len();
     }
 
     /// Forgets what it owes: whoever looks now sees what the medium has.

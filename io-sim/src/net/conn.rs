@@ -38,6 +38,7 @@ impl Pipe {
     /// Queues a frame that arrives at `at`, or right behind the one before it. Returns when that is.
     pub fn push(&mut self, at: u64, sent: Sent) -> u64 {
         let at = self.order(at);
+        assert!(self.queue.back().is_none_or(|last| last.at <= at), "within a connection nothing overtakes");
         self.queue.push_back(Sent { at, ..sent });
         at
     }

@@ -421,10 +421,10 @@ pub(super) fn wake_all(wakers: impl IntoIterator<Item = Option<Waker>>) {
 
 impl State {
     pub(super) fn link(&mut self, from: NodeId, to: NodeId) -> &mut Link {
-        let (usual, seed, within) = (&self.usual, self.seed, is_within(&self.machines, from, to));
-        self.links.entry((from, to)).or_insert_with(|| {
-            let config = if within { loopback() } else { usual.clone() };
-            Link::new(config, seed, from.0, to.0)
+        let State { usual, machines, seed, links, .. } = self;
+        links.entry((from, to)).or_insert_with(|| {
+            let config = if is_within(machines, from, to) { loopback() } else { usual.clone() };
+            Link::new(config, *seed, from.0, to.0)
         })
     }
 

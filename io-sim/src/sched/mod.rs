@@ -327,6 +327,7 @@ impl Sched {
             state.move_to(limit);
             return Turn::Idle;
         };
+        assert!(entry.at >= state.now, "the calendar holds nothing of the past");
         state.move_to(entry.at);
         let now = state.now;
         let kind = if matches!(entry.what, What::Wake(_)) { Kind::Timer } else { Kind::Call };

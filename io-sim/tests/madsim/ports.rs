@@ -10,7 +10,7 @@ use madsim::net::{Endpoint, NetSim};
 use madsim::time::{TimeHandle, sleep};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a job of a worker takes.
@@ -133,8 +133,7 @@ impl Listener for MadListener {
 type Payload = Box<dyn std::any::Any + Send + Sync>;
 
 fn connection(sender: madsim::net::Sender, receiver: madsim::net::Receiver) -> Connection {
-    // What is received is polled by one task at a time; the port only wants it to be `Sync` too.
-    Connection { sender: Box::new(MadSender(sender)), receiver: Box::new(MadReceiver(Mutex::new(receiver))) }
+    Connection { sender: Box::new(MadSender(sender)), receiver: Box::new(MadReceiver(receiver)) }
 }
 
 struct MadSender(madsim::net::Sender);
@@ -150,13 +149,12 @@ impl FrameSender for MadSender {
     }
 }
 
-struct MadReceiver(Mutex<madsim::net::Receiver>);
+struct MadReceiver(madsim::net::Receiver);
 
 impl FrameReceiver for MadReceiver {
     fn recv(&mut self) -> BoxFuture<'_, io::Result<Option<bytes::Bytes>>> {
         Box::pin(async move {
-            let receiver = self.0.get_mut().expect("no holder panics");
-            match receiver.recv().await {
+            match self.0.recv().await {
                 Ok(payload) => Ok(payload.downcast().ok().map(|frame| *frame)),
                 Err(_) => Ok(None),
             }
