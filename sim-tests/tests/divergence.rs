@@ -66,7 +66,7 @@ impl Three {
         let put = PutRequest { key: key.into(), value: Bytes::from_static(b"1"), ..Default::default() };
         let until = self.world.now() + Duration::from_secs(10);
         let done = self.world.complete(until, async move { member.put(put).await.map(|_| ()) });
-        assert_eq!(done, Some(Ok(())));
+        assert_eq!(done, Some(Ok(())), "{:?}", self.world.failures());
     }
 
     /// The member applies something that is not in the log.
