@@ -44,9 +44,10 @@ impl Story {
         self
     }
 
-    /// With faults of the plan, a line each.
+    /// With more faults or operations of the plan, a line each.
     pub fn with(mut self, faults: &str) -> Story {
-        self.faults = faults.to_string();
+        self.faults += faults;
+        self.faults += "\n";
         self
     }
 

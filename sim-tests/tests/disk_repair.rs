@@ -53,7 +53,7 @@ fn demand_whole(cluster: &Cluster, member: u8) {
 
 /// Small files, and a state that does not fit in its cache by far.
 fn busy(members: u8) -> Story {
-    Story::of_small_files(members)
+    Story::of_small_files(members).with(&large_values(1_500, 13_000))
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn case_15_a_state_that_rots_under_a_follower_is_fetched_while_it_serves() {
 fn case_15_a_value_that_rots_is_met_by_who_reads_it_and_never_served() {
     let mut met = 0;
     for seed in SEEDS {
-        let report = busy(3).with(&large_values(1_500, 13_000)).run(seed, |cluster| {
+        let report = busy(3).run(seed, |cluster| {
             cluster.may_end(2);
             at(cluster, 6_000, |cluster| rot_state(cluster, 2));
             at(cluster, 13_900, |cluster| demand_whole(cluster, 2));
@@ -278,7 +278,8 @@ fn case_04_a_part_of_the_log_that_cannot_be_read_is_repaired_from_peers() {
 #[test]
 fn the_scrub_finds_a_sealed_segment_that_rots_and_it_is_given_up() {
     for (seed, members) in SEEDS.flat_map(|seed| [(seed, 1), (seed, 3)]) {
-        let story = Story::of(members).knobs("segment=8192 checkpoint=100000000");
+        let story = Story::of(members).knobs("segment=32768 checkpoint=100000000");
+        let story = story.with(&large_values(1_500, 13_000));
         let report = story.run(seed, |cluster| {
             at(cluster, 6_000, |cluster| {
                 for member in cluster.members() {

@@ -45,7 +45,7 @@ fn a_cluster_is_upgraded_and_taken_back_one_member_after_the_other() {
 
 /// The state of `damaged` rots under it while `old` members speak version 1, which cannot lend a state.
 fn rotten_among_old(seed: u64, damaged: u8, old: &'static [u8]) -> Report {
-    Story::of_small_files(3).run(seed, move |cluster| {
+    Story::of_small_files(3).with(&large_values(1_500, 13_000)).run(seed, move |cluster| {
         old.iter().for_each(|member| cluster.speaks(*member, 1));
         cluster.may_end(damaged);
         at(cluster, 3_000, move |cluster| {

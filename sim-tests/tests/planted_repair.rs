@@ -48,7 +48,7 @@ fn a_damaged_value_that_is_served_shows() {
 fn a_finding_of_the_scrub_that_counts_as_nothing_shows() {
     shows(
         Bug::ScrubIgnored,
-        || Story::of(3).knobs("segment=8192 checkpoint=100000000"),
+        || Story::of(3).knobs("segment=32768 checkpoint=100000000").with(&large_values(1_500, 13_000)),
         |cluster| {
             at(cluster, 6_000, |cluster| {
                 let node = cluster.node(1);
@@ -143,7 +143,7 @@ fn a_snapshot_whose_checksum_is_wrong_and_that_is_taken_shows() {
 fn a_state_that_was_fetched_and_goes_back_shows() {
     shows(
         Bug::RepairGoesBack,
-        || Story::of_small_files(3),
+        || Story::of_small_files(3).with(&large_values(1_500, 13_000)),
         |cluster| {
             for step in 0..3 {
                 at(cluster, 3_000 + step * 3_500, |cluster| rot_state(cluster, follower(cluster), 100));

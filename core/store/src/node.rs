@@ -126,6 +126,7 @@ pub struct Run {
     /// What the others told of themselves last.
     pub(crate) standings: BTreeMap<u64, Standing>,
     pub(crate) standing_ticks: u32,
+    pub(crate) told_corrupt: bool,
     pub(crate) moving: Option<Moving>,
     pub(crate) stopping: Option<(Duration, oneshot::Sender<()>)>,
     pub(crate) role: Option<(Role, u64)>,

@@ -22,20 +22,16 @@ impl Node {
         }
     }
 
-    /// Tells the others how this member stands. Called once a tick.
+    /// Tells the others how this member stands, now and then and when something was found. Called once a tick.
     pub(crate) fn tell_standing(&mut self) {
+        let corrupt = !self.corruption().is_empty();
         self.run.standing_ticks += 1;
-        if self.run.standing_ticks < TELL_TICKS {
+        if self.run.standing_ticks < TELL_TICKS && corrupt == self.run.told_corrupt {
             return;
         }
-        self.run.standing_ticks = 0;
+        (self.run.standing_ticks, self.run.told_corrupt) = (0, corrupt);
         let (index, state_hash) = self.marks.newest();
-        let standing = Standing {
-            index,
-            state_hash,
-            corrupt: !self.corruption().is_empty(),
-            no_space: self.has_no_space(),
-        };
+        let standing = Standing { index, state_hash, corrupt, no_space: self.has_no_space() };
         for peer in self.identity.peers.keys() {
             self.tell(*peer, Body::Standing(standing));
         }

@@ -97,11 +97,16 @@ impl Scrub {
     fn begin(&self, name: Name, next: Name) -> Result<(Option<Walk>, u64), Bad> {
         let Ok(behind) = self.disk.open(&next.path(&self.dir), Open::Existing) else { return Ok((None, 0)) };
         let Ok(file) = self.disk.open(&name.path(&self.dir), Open::Existing) else { return Ok((None, 0)) };
-        let link = first_block(&*behind, next)?.link;
-        if link.sequence != name.sequence {
-            return Err(Bad { place: next, offset: PREAMBLE, why: "it does not continue the one before it" });
-        }
         let head = first_block(&*file, name)?;
+        // A bad first block of the one behind is found when that has its turn; where this one ends is not known then.
+        let Ok(link) = first_block(&*behind, next).map(|head| head.link) else { return Ok((None, 0)) };
+        if link.sequence != name.sequence {
+            return Err(Bad {
+                place: name,
+                offset: PREAMBLE,
+                why: "the segment behind it does not continue it",
+            });
+        }
         let at = Position {
             identity: head.identity,
             tail: PREAMBLE,
