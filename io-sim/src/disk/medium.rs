@@ -173,11 +173,11 @@ impl Medium {
     pub fn open(&mut self, owner: Owner, path: &str, how: Open) -> Result<u64> {
         self.admit(owner)?;
         let inode = match (self.names.get(path), how) {
+            (Some(_), Open::New) => {
+                return Err(failed(ErrorKind::AlreadyExists, format!("{path:?} exists")));
+            }
             (Some(Entry::Dir), _) => {
                 return Err(failed(ErrorKind::IsADirectory, format!("{path:?} is a directory")));
-            }
-            (Some(Entry::File(_)), Open::New) => {
-                return Err(failed(ErrorKind::AlreadyExists, format!("{path:?} exists")));
             }
             (None, Open::Existing) => return Err(failed(ErrorKind::NotFound, format!("no file {path:?}"))),
             (Some(Entry::File(inode)), _) => inode,
