@@ -35,7 +35,7 @@ pub enum Load {
     /// Of a flat network.
     Flannel(FlannelPlan),
     /// Of a whole cluster.
-    Whole(WholePlan),
+    Whole(Box<WholePlan>),
 }
 
 impl Kind {
@@ -110,7 +110,7 @@ impl Load {
             Kind::Store => Load::Store(Plan::from_seed(seed)),
             Kind::Fleet => Load::Fleet(FleetPlan::from_seed(seed)),
             Kind::Flannel => Load::Flannel(FlannelPlan::from_seed(seed)),
-            Kind::Whole => Load::Whole(WholePlan::from_seed(seed)),
+            Kind::Whole => Load::Whole(Box::new(WholePlan::from_seed(seed))),
         }
     }
 
@@ -120,7 +120,7 @@ impl Load {
             Kind::Store => Plan::parse(text).map(Load::Store),
             Kind::Fleet => FleetPlan::parse(text).map(Load::Fleet),
             Kind::Flannel => FlannelPlan::parse(text).map(Load::Flannel),
-            Kind::Whole => WholePlan::parse(text).map(Load::Whole),
+            Kind::Whole => WholePlan::parse(text).map(|plan| Load::Whole(Box::new(plan))),
         }
     }
 

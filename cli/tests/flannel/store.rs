@@ -44,11 +44,6 @@ impl Store {
         child.kill().and_then(|()| child.wait()).expect("a child of ours");
     }
 
-    /// How many members there are.
-    pub fn size(&self) -> usize {
-        self.members.len()
-    }
-
     /// Where they are, for flags of clients.
     pub fn endpoints(&self) -> String {
         let all = self.addresses.iter().map(|address| format!("http://{address}:2379"));

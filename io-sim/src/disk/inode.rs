@@ -365,12 +365,12 @@ impl Inode {
             };
             self.written_again(page, cached.dirty);
             let below = self.medium.entry(page).or_insert_with(blank);
-            let pieces: Vec<_> = match whole_pages {
-                true => vec![0..PAGE as usize],
-                false => bits(cached.dirty).map(sector_range).collect(),
-            };
-            for piece in pieces {
+            let mut settle = |piece: std::ops::Range<usize>| {
                 settle(&mut below[piece.clone()], &cached.data[piece], mercy, draws, &mut toll);
+            };
+            match whole_pages {
+                true => settle(0..PAGE as usize),
+                false => bits(cached.dirty).map(sector_range).for_each(settle),
             }
         }
         // Data first: where anything was lost, so is the length that would cover it.

@@ -163,8 +163,8 @@ fn worsen(link: &mut LinkConfig, class: Class) {
         }
         Class::Corrupt { permille } => link.corrupt_ppm = (link.corrupt_ppm + permille * 1_000).min(500_000),
         Class::Bandwidth { bytes } => {
-            let least = |held: u64| if held == 0 { bytes } else { held.min(bytes) };
-            link.bytes_per_second = least(link.bytes_per_second);
+            let held = Some(link.bytes_per_second).filter(|held| *held > 0);
+            link.bytes_per_second = held.map_or(bytes, |held| held.min(bytes));
         }
         _ => {}
     }
