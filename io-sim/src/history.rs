@@ -212,12 +212,18 @@ pub fn tag_of_end(end: &[u8]) -> Option<Tag> {
     hex(&end[end.iter().position(|byte| *byte == b'~')? + 1..])
 }
 
+/// Whether clients of a plan use `key`. What else stands in the store (fleet's units, flannel's leases) has paths for keys, and values
+/// that may look like a tag.
+pub fn is_of_clients(key: &[u8]) -> bool {
+    !key.starts_with(b"/")
+}
+
 /// The tag of a transaction: that of the first write in it that carries one.
 pub fn tag_of_txn(txn: &TxnRequest) -> Option<Tag> {
     branches(txn).find_map(|operation| match operation.request.as_ref()? {
-        Op::RequestPut(put) => tag_of_value(&put.value),
-        Op::RequestDeleteRange(delete) => tag_of_end(&delete.range_end),
+        Op::RequestPut(put) if is_of_clients(&put.key) => tag_of_value(&put.value),
+        Op::RequestDeleteRange(delete) if is_of_clients(&delete.key) => tag_of_end(&delete.range_end),
         Op::RequestTxn(inner) => tag_of_txn(inner),
-        Op::RequestRange(_) => None,
+        _ => None,
     })
 }

@@ -44,7 +44,7 @@ const LINES: [&str; 38] = [
     "fault wipe at=5000ms for=1000ms on=2",
     "fault bit-rot at=5000ms for=1000ms on=2 bits=8",
     "fault bad-sectors at=5000ms for=3000ms on=2 count=200\nfault crash at=5010ms for=500ms on=2",
-    "fault misread at=5000ms for=3000ms on=2 nth=2\nfault crash at=5010ms for=500ms on=2",
+    "fault misread at=5000ms for=3000ms on=2 nth=7\nfault crash at=5010ms for=500ms on=2",
     "fault lying-sync at=6000ms for=2000ms on=follower",
     "fault lost-write at=6000ms for=2000ms on=follower nth=3",
     "fault misplaced at=6000ms for=2000ms on=follower nth=3",

@@ -63,8 +63,8 @@ pub struct Replay {
 /// The tag that a write carries into the log.
 pub fn tag_of(call: &Call) -> Option<Tag> {
     match call {
-        Call::Put(put) => tag_of_value(&put.value),
-        Call::Delete(delete) => tag_of_end(&delete.range_end),
+        Call::Put(put) if is_of_clients(&put.key) => tag_of_value(&put.value),
+        Call::Delete(delete) if is_of_clients(&delete.key) => tag_of_end(&delete.range_end),
         Call::Txn(txn) => tag_of_txn(txn),
         Call::Grant(grant) => Tag::try_from(grant.id).ok(),
         _ => None,
