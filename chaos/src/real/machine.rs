@@ -27,6 +27,8 @@ pub struct Machine {
     /// The disk.
     pub disk: Disk,
     process: Option<Child>,
+    /// Whether it was asked to end.
+    leaving: bool,
     /// Faults that pause it.
     pauses: u32,
     /// What is wrong with the disk, by the number of the fault.
@@ -49,6 +51,7 @@ impl Machine {
             folder,
             program: program.to_path_buf(),
             process: None,
+            leaving: false,
             pauses: 0,
             wrong: BTreeMap::new(),
             tracer: None,
@@ -100,6 +103,7 @@ impl Machine {
         command.arg(&self.program).args(self.flags(plan));
         command.stdin(Stdio::null()).stdout(out).stderr(err);
         let child = command.spawn().map_err(|error| format!("nsenter: {error}"))?;
+        self.leaving = false;
         self.process = Some(child);
         self.starts += 1;
         if self.pauses > 0 {
@@ -164,6 +168,17 @@ impl Machine {
         Some(status)
     }
 
+    /// Asks the process to end in good order.
+    pub fn leave(&mut self) {
+        self.leaving = self.is_up();
+        self.signal(Signal::TERM);
+    }
+
+    /// Whether it was asked to end before it did.
+    pub fn has_left(&self) -> bool {
+        self.leaving
+    }
+
     /// Stops the process from running; as many [`Machine::resume`] as pauses let it go on.
     pub fn pause(&mut self) {
         self.pauses += 1;
@@ -197,14 +212,9 @@ impl Machine {
         self.wrong.values().any(|wrong| what(*wrong))
     }
 
-    /// Forgets every failing sync: it has failed.
-    pub fn sync_has_failed(&mut self) {
-        self.wrong.retain(|_, wrong| *wrong != Wrong::FailSync);
-    }
-
-    /// Forgets every death after so many calls: it has come.
-    pub fn has_died(&mut self) {
-        self.wrong.retain(|_, wrong| !matches!(wrong, Wrong::DieAfter(_)));
+    /// Forgets what happens once only: it has happened, or ended with the process that it was meant for.
+    pub fn has_happened(&mut self) {
+        self.wrong.retain(|_, wrong| matches!(wrong, Wrong::LyingSync | Wrong::Slow(_)));
     }
 
     /// Gives the process the tracer that it should have.

@@ -24,13 +24,21 @@ const RESTART: Duration = Duration::from_millis(500);
 /// How often it looks after the members.
 const LOOK: Duration = Duration::from_millis(10);
 /// Faults after which a member may rightly end by itself.
-const EXCUSES: [&str; 4] = ["fail-sync", "full-disk", "power-loss-after", "slow-disk"];
+const EXCUSES: [&str; 5] = ["fail-sync", "full-disk", "power-loss-after", "write-error", "read-error"];
+/// How long connections are being reset.
+const RESET: Duration = Duration::from_millis(150);
+/// The pause between two members of a rolling restart.
+const ROLL: Duration = Duration::from_millis(1_200);
 
 /// What happens next.
 enum Due {
     Begin(usize),
     End(usize, Vec<u8>),
     Restart(u8),
+    /// The member is asked to end in good order, and started again.
+    Leave(u8),
+    Cut(Vec<(u8, u8)>),
+    Heal(Vec<(u8, u8)>),
     Calm,
 }
 
@@ -57,16 +65,37 @@ fn not_here(class: &Class) -> Option<&'static str> {
         Class::Drift { .. } => {
             Some("all clocks of one kernel run at one rate; time namespaces only shift them")
         }
-        Class::WallJump { .. } => Some("the wall clock is the whole machine's, and no namespace has its own"),
+        Class::WallJump { .. } | Class::Skew { .. } => {
+            Some("the wall clock is the whole machine's, and no namespace has its own")
+        }
+        Class::Suspend => Some("the monotonic clock of one process cannot be stopped; see pause"),
+        Class::BadSectors { .. }
+        | Class::Misread { .. }
+        | Class::LostWrite { .. }
+        | Class::Misplaced { .. }
+        | Class::StaleRead { .. }
+        | Class::ShortWrite { .. } => {
+            Some("it takes a device beneath the file system, which this kernel cannot make")
+        }
         Class::Partition { .. }
+        | Class::Partial
+        | Class::Flap { .. }
         | Class::Crash
+        | Class::RollingRestart
         | Class::PowerLoss
         | Class::PowerLossAfter { .. }
         | Class::Pause
         | Class::SlowDisk { .. }
+        | Class::StallDisk
+        | Class::WriteError { .. }
+        | Class::ReadError { .. }
         | Class::FailSync
         | Class::FullDisk
         | Class::Loss { .. }
+        | Class::Reorder { .. }
+        | Class::Duplicate { .. }
+        | Class::Corrupt { .. }
+        | Class::Reset
         | Class::Wipe
         | Class::BitRot { .. }
         | Class::LyingSync
@@ -74,6 +103,19 @@ fn not_here(class: &Class) -> Option<&'static str> {
         #[allow(unreachable_patterns, reason = "classes come to the simulator first")]
         _ => Some("no way is known yet to do this to a real machine"),
     }
+}
+
+/// Whether it is the weather of lines.
+fn is_weather(class: &Class) -> bool {
+    matches!(
+        class,
+        Class::Loss { .. }
+            | Class::SlowLink { .. }
+            | Class::Reorder { .. }
+            | Class::Duplicate { .. }
+            | Class::Corrupt { .. }
+            | Class::Reset
+    )
 }
 
 impl Storm {
@@ -159,14 +201,32 @@ impl Storm {
                 let members = self.aim(&fault.target);
                 self.happened.began(fault.class.name());
                 self.begin(number, &fault, &members)?;
-                let end = Duration::from_millis((fault.at_ms + fault.for_ms).min(self.plan.calm_ms));
+                let end = self.end_of(&fault);
                 self.put(end, Due::End(number, members));
                 Ok(())
             }
             Due::End(number, members) => self.end(number, &members),
             Due::Restart(member) => self.start(member),
+            Due::Leave(member) => {
+                self.machine(member).leave();
+                Ok(())
+            }
+            Due::Cut(pairs) => self.cut(&pairs),
+            Due::Heal(pairs) => self.lan.heal(&pairs),
             Due::Calm => (1..=self.plan.members).try_for_each(|member| self.start(member)),
         }
+    }
+
+    fn end_of(&self, fault: &Fault) -> Duration {
+        let (begin, calm) = (Duration::from_millis(fault.at_ms), Duration::from_millis(self.plan.calm_ms));
+        let whole = Duration::from_millis(fault.for_ms);
+        let length = if fault.class == Class::Reset { whole.min(RESET) } else { whole };
+        (begin + length).min(calm)
+    }
+
+    fn cut(&mut self, pairs: &[(u8, u8)]) -> Done {
+        self.happened.cuts += u64::from(!pairs.is_empty());
+        self.lan.cut(pairs)
     }
 
     fn aim(&self, target: &Target) -> Vec<u8> {
@@ -199,23 +259,34 @@ impl Storm {
 
     fn begin(&mut self, number: usize, fault: &Fault, members: &[u8]) -> Done {
         match &fault.class {
-            Class::Partition { way } => {
-                let pairs = self.pairs(members, *way);
-                self.happened.cuts += u64::from(!pairs.is_empty());
-                return self.lan.cut(&pairs);
+            Class::Partition { way } => return self.cut(&self.pairs(members, *way)),
+            Class::Partial => return self.cut(&among(members)),
+            Class::Flap { every_ms } => {
+                self.flap(members, Duration::from_millis((*every_ms).max(50)), self.end_of(fault));
+                return Ok(());
             }
-            Class::Loss { .. } | Class::SlowLink { .. } => {
+            Class::RollingRestart => {
+                let end = self.end_of(fault);
+                for (turn, member) in (0..).zip(members) {
+                    let at = Duration::from_millis(fault.at_ms) + ROLL * turn;
+                    if at < end {
+                        self.put(at, Due::Leave(*member));
+                    }
+                }
+                return Ok(());
+            }
+            class if is_weather(class) => {
                 self.lines.insert(number, (members.to_vec(), fault.class));
                 self.all_lines();
                 return Ok(());
             }
             _ => {}
         }
-        members.iter().try_for_each(|member| self.strike(number, &fault.class, *member))
+        members.iter().try_for_each(|member| self.strike(number, fault, *member))
     }
 
-    fn strike(&mut self, number: usize, class: &Class, member: u8) -> Done {
-        match class {
+    fn strike(&mut self, number: usize, fault: &Fault, member: u8) -> Done {
+        match &fault.class {
             Class::Crash => {
                 let killed = self.machine(member).kill();
                 self.happened.kills += u64::from(killed);
@@ -244,6 +315,9 @@ impl Storm {
                 self.machine(member).go_wrong(number, Wrong::DieAfter(*operations))?;
             }
             Class::SlowDisk { by_ms } => self.machine(member).go_wrong(number, Wrong::Slow(*by_ms))?,
+            Class::StallDisk => self.machine(member).go_wrong(number, Wrong::Slow(fault.for_ms))?,
+            Class::WriteError { nth } => self.machine(member).go_wrong(number, Wrong::FailWrite(*nth))?,
+            Class::ReadError { nth } => self.machine(member).go_wrong(number, Wrong::FailRead(*nth))?,
             Class::FailSync => self.machine(member).go_wrong(number, Wrong::FailSync)?,
             Class::LyingSync => self.machine(member).go_wrong(number, Wrong::LyingSync)?,
             _ => {}
@@ -258,7 +332,8 @@ impl Storm {
                 let pairs = self.pairs(members, *way);
                 return self.lan.heal(&pairs);
             }
-            Class::Loss { .. } | Class::SlowLink { .. } => {
+            Class::Partial => return self.lan.heal(&among(members)),
+            class if is_weather(class) => {
                 self.lines.remove(&number);
                 self.all_lines();
                 return Ok(());
@@ -281,7 +356,12 @@ impl Storm {
                 }
                 Class::Pause => self.machine(*member).resume(),
                 Class::FullDisk => self.machine(*member).disk.free(),
-                Class::SlowDisk { .. } | Class::FailSync => self.machine(*member).mend(number)?,
+                Class::SlowDisk { .. }
+                | Class::StallDisk
+                | Class::WriteError { .. }
+                | Class::ReadError { .. }
+                | Class::FailSync => self.machine(*member).mend(number)?,
+                Class::RollingRestart => self.start(*member)?,
                 _ => {}
             }
         }
@@ -292,6 +372,17 @@ impl Storm {
         let ran = self.machines[usize::from(member) - 1].cut_power(&self.lan)?;
         self.happened.power_cuts += u64::from(ran);
         Ok(())
+    }
+
+    /// Cuts and heals in turn until `end`.
+    fn flap(&mut self, members: &[u8], every: Duration, end: Duration) {
+        let pairs = self.pairs(members, Way::Both);
+        let mut at = self.zero.now();
+        while at < end {
+            self.put(at, Due::Cut(pairs.clone()));
+            self.put((at + every).min(end), Due::Heal(pairs.clone()));
+            at += 2 * every;
+        }
     }
 
     /// Who is cut from whom: the members of one target still see each other.
@@ -332,16 +423,23 @@ impl Storm {
         let is_damaged = self.damages(member);
         let machine = &mut self.machines[position];
         let Some(status) = machine.ended() else { return Ok(None) };
+        if machine.has_left() {
+            self.happened.restarts += 1;
+            let member = machine.member;
+            self.put(self.zero.now(), Due::Restart(member));
+            return Ok(None);
+        }
         if machine.has(|wrong| matches!(wrong, Wrong::DieAfter(_))) && status.code().is_none() {
-            machine.has_died();
+            machine.has_happened();
             self.happened.power_cuts += 1;
             machine.cut_power(&self.lan)?;
             return Ok(None);
         }
         self.happened.ended_by_themselves += 1;
-        if machine.has(|wrong| wrong == Wrong::FailSync) {
+        let sync_failed = machine.has(|wrong| wrong == Wrong::FailSync);
+        machine.has_happened();
+        if sync_failed {
             // The disk forgets what it was to keep.
-            machine.sync_has_failed();
             machine.cut_power(&self.lan)?;
         } else if is_damaged {
             // What an operator does with a member whose disk is damaged beyond what it can mend by itself.
@@ -366,6 +464,12 @@ impl Storm {
     }
 }
 
+/// Every pair of different members, both ways.
+fn among(members: &[u8]) -> Vec<(u8, u8)> {
+    let pairs = members.iter().flat_map(|from| members.iter().map(move |to| (*from, *to)));
+    pairs.filter(|(from, to)| from != to).collect()
+}
+
 fn worsen(line: &mut Weather, class: &Class) {
     match class {
         // One packet in so many is lost and repeated; one in ten times as many breaks its connection.
@@ -374,6 +478,12 @@ fn worsen(line: &mut Weather, class: &Class) {
             line.reset_ppm = (line.reset_ppm + permille * 100).min(90_000);
         }
         Class::SlowLink { by_ms } => line.delay += Duration::from_millis(*by_ms),
+        Class::Reorder { by_ms } => line.jitter += Duration::from_millis(*by_ms),
+        Class::Duplicate { permille } => {
+            line.duplicate_ppm = (line.duplicate_ppm + permille * 1_000).min(500_000);
+        }
+        Class::Corrupt { permille } => line.corrupt_ppm = (line.corrupt_ppm + permille * 1_000).min(500_000),
+        Class::Reset => line.reset_ppm = 1_000_000,
         _ => {}
     }
 }

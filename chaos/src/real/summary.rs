@@ -26,6 +26,8 @@ pub struct Happened {
     pub kills: u64,
     /// Running machines that lost power.
     pub power_cuts: u64,
+    /// Members that were asked to end, and started again.
+    pub restarts: u64,
     /// Pauses.
     pub pauses: u64,
     /// Disks that were filled to the last block.
@@ -82,17 +84,19 @@ impl Happened {
         self.injected = Injected::of(accounts);
     }
 
-    fn figures(&self) -> [(&'static str, u64); 21] {
+    fn figures(&self) -> [(&'static str, u64); 23] {
         let [passed, lost, doubled, damaged, reset] = self.frames;
         [
             ("cuts", self.cuts),
             ("frames stopped by cuts", self.frames_cut),
             ("kills", self.kills),
             ("power cuts", self.power_cuts),
+            ("orderly restarts", self.restarts),
             ("pauses", self.pauses),
             ("full disks", self.full_disks),
             ("failed syncs", self.injected.failed),
             ("lying syncs", self.injected.lied),
+            ("failed reads and writes", self.injected.errors),
             ("slowed disk calls", self.injected.slowed),
             ("wiped disks", self.wiped),
             ("rotten disks", self.rotten),
@@ -115,11 +119,13 @@ impl Happened {
         self.kills += other.kills;
         self.power_cuts += other.power_cuts;
         self.pauses += other.pauses;
+        self.restarts += other.restarts;
         self.full_disks += other.full_disks;
         self.wiped += other.wiped;
         self.rotten += other.rotten;
         self.injected.failed += other.injected.failed;
         self.injected.lied += other.injected.lied;
+        self.injected.errors += other.injected.errors;
         self.injected.slowed += other.injected.slowed;
         self.ended_by_themselves += other.ended_by_themselves;
         self.replaced += other.replaced;

@@ -23,6 +23,10 @@ pub enum Wrong {
     FailSync,
     /// Syncs promise and do nothing.
     LyingSync,
+    /// The n-th write on one thread fails.
+    FailWrite(u64),
+    /// The n-th read on one thread fails.
+    FailRead(u64),
     /// The process dies at its n-th call on one thread.
     DieAfter(u64),
     /// Each call takes so many milliseconds longer.
@@ -33,6 +37,8 @@ impl Wrong {
     fn calls(self) -> &'static str {
         match self {
             Wrong::FailSync | Wrong::LyingSync => SYNCS,
+            Wrong::FailWrite(_) => "pwrite64",
+            Wrong::FailRead(_) => "pread64",
             Wrong::DieAfter(_) | Wrong::Slow(_) => WORK,
         }
     }
@@ -43,6 +49,9 @@ impl Wrong {
         match self {
             Wrong::FailSync => format!("inject={calls}:error=EIO:when=1"),
             Wrong::LyingSync => format!("inject={calls}:retval=0"),
+            Wrong::FailWrite(nth) | Wrong::FailRead(nth) => {
+                format!("inject={calls}:error=EIO:when={}", nth.max(1))
+            }
             Wrong::DieAfter(operations) => {
                 format!("inject={calls}:signal=SIGKILL:when={}", operations.max(1))
             }
@@ -113,6 +122,8 @@ pub struct Injected {
     pub failed: u64,
     /// Syncs that lied.
     pub lied: u64,
+    /// Reads and writes that failed.
+    pub errors: u64,
     /// Calls that were slowed down.
     pub slowed: u64,
 }
@@ -131,6 +142,7 @@ impl Injected {
             let injected = line.contains("(INJECTED)");
             self.failed += u64::from(is_sync && injected && line.contains("EIO"));
             self.lied += u64::from(is_sync && injected && line.contains("= 0"));
+            self.errors += u64::from(!is_sync && injected && line.contains("EIO"));
             self.slowed += u64::from(line.contains("(DELAYED)"));
         }
         self
@@ -146,7 +158,7 @@ mod tests {
         let account = "71 fdatasync(9) = -1 EIO (Input/output error) (INJECTED)\n\
                        71 fdatasync(9) = 0 (INJECTED)\n72 fsync(4)  = 0\n\
                        71 <... fdatasync resumed>)  = 0 (DELAYED)\n71 pwrite64(9, \"sync(\", 4, 0) = 4 (DELAYED)\n";
-        assert_eq!(Injected::default().and(account), Injected { failed: 1, lied: 1, slowed: 2 });
+        assert_eq!(Injected::default().and(account), Injected { failed: 1, lied: 1, errors: 0, slowed: 2 });
     }
 
     #[test]

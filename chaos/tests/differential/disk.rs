@@ -96,7 +96,7 @@ impl Arbitrary for Deed {
             5 => Deed::Close { slot },
             6 => Deed::Len { slot },
             7..=9 => Deed::Read { slot, at: place(g), len: u16::arbitrary(g) % 9_000 },
-            10..=12 => Deed::Write { slot, at: place(g), len: u16::arbitrary(g) % 9_000, seed: name },
+            10..=12 => Deed::Write { slot, at: place(g), len: 1 + u16::arbitrary(g) % 9_000, seed: name },
             13 => Deed::SetLen { slot, len: place(g) },
             14 => Deed::Preallocate { slot, len: place(g) },
             15 => Deed::Sync { slot },
@@ -116,7 +116,8 @@ impl Arbitrary for Deed {
 enum Outcome {
     Done,
     Number(u64),
-    Bytes(Vec<u8>),
+    /// How many, and a hash of them.
+    Bytes(usize, u64),
     Names(Vec<String>),
     Named(ErrorKind),
     /// Refused, for a reason that the contract does not name.
@@ -134,11 +135,30 @@ fn outcome<T>(result: io::Result<T>, of: impl FnOnce(T) -> Outcome) -> Outcome {
             | ErrorKind::InvalidInput
             | ErrorKind::WouldBlock
             | ErrorKind::StorageFull) => Outcome::Named(kind),
+            // A file where a directory should be: there is no such directory.
+            ErrorKind::NotADirectory => Outcome::Named(ErrorKind::NotFound),
             _ => Outcome::Refused,
         },
     }
 }
 
+/// As [`outcome`], for verbs of which the contract names no kind of error.
+fn done(result: io::Result<()>) -> Outcome {
+    outcome(
+        result.or_else(|error| match error.kind() {
+            ErrorKind::InvalidInput => Err(error),
+            _ => Err(io::ErrorKind::Other.into()),
+        }),
+        |()| Outcome::Done,
+    )
+}
+
+fn mark(bytes: &[u8]) -> Outcome {
+    let hash = bytes.iter().fold(7u64, |hash, byte| hash.wrapping_mul(0x100_0000_01b3) ^ u64::from(*byte));
+    Outcome::Bytes(bytes.len(), hash)
+}
+
+/// At least one byte: whether a write of none grows a file, the contract leaves open.
 fn bytes(seed: u8, len: u16) -> Vec<u8> {
     (0..len).map(|index| seed.wrapping_add((index ^ (index >> 8)) as u8).wrapping_mul(31)).collect()
 }
@@ -159,6 +179,10 @@ impl User<'_> {
         self.disk.list(path).is_ok()
     }
 
+    fn is_file(&self, path: &str) -> bool {
+        self.disk.open(path, Open::Existing).is_ok()
+    }
+
     fn deed(&mut self, deed: &Deed) -> Outcome {
         let name = |name: &u8| NAMES[usize::from(*name) % NAMES.len()];
         match deed {
@@ -177,7 +201,7 @@ impl User<'_> {
             Deed::Len { slot } => self.handle(*slot, |file| outcome(file.len(), Outcome::Number)),
             Deed::Read { slot, at, len } => self.handle(*slot, |file| read(file, (*at).into(), *len)),
             Deed::Write { slot, at, len, seed } => self.handle(*slot, |file| {
-                outcome(file.write_at((*at).into(), &bytes(*seed, *len)), |()| Outcome::Done)
+                outcome(file.write_at((*at).into(), &bytes(*seed, (*len).max(1))), |()| Outcome::Done)
             }),
             Deed::SetLen { slot, len } => {
                 self.handle(*slot, |file| outcome(file.set_len((*len).into()), |()| Outcome::Done))
@@ -187,14 +211,13 @@ impl User<'_> {
             }
             Deed::Sync { slot } => self.handle(*slot, |file| outcome(file.sync(), |()| Outcome::Done)),
             Deed::List { name: path } => outcome(self.disk.list(directory(name(path))), Outcome::Names),
-            Deed::CreateDir { name: path } => outcome(self.disk.create_dir(name(path)), |()| Outcome::Done),
+            Deed::CreateDir { name: path } => done(self.disk.create_dir(name(path))),
             // The contract gives this verb files; what systems do with directories is theirs.
             Deed::Rename { from, to } if self.is_dir(name(from)) || self.is_dir(name(to)) => Outcome::Nothing,
-            Deed::Rename { from, to } => outcome(self.disk.rename(name(from), name(to)), |()| Outcome::Done),
-            Deed::Remove { name: path } => outcome(self.disk.remove(name(path)), |()| Outcome::Done),
-            Deed::SyncDir { name: path } => {
-                outcome(self.disk.sync_dir(directory(name(path))), |()| Outcome::Done)
-            }
+            Deed::Rename { from, to } => done(self.disk.rename(name(from), name(to))),
+            Deed::Remove { name: path } => done(self.disk.remove(name(path))),
+            Deed::SyncDir { name: path } if self.is_file(directory(name(path))) => Outcome::Nothing,
+            Deed::SyncDir { name: path } => done(self.disk.sync_dir(directory(name(path)))),
             Deed::Lock => outcome(self.disk.lock("lock"), |lock| {
                 self.lock = Some(lock);
                 Outcome::Done
@@ -208,8 +231,8 @@ impl User<'_> {
                 match what % 4 {
                     0 => outcome(self.disk.open(path, Open::Any), |_| Outcome::Done),
                     1 => outcome(self.disk.list(path), Outcome::Names),
-                    2 => outcome(self.disk.rename("a", path), |()| Outcome::Done),
-                    _ => outcome(self.disk.remove(path), |()| Outcome::Done),
+                    2 => done(self.disk.rename("a", path)),
+                    _ => done(self.disk.remove(path)),
                 }
             }
             Deed::ReadAll => {
@@ -218,7 +241,7 @@ impl User<'_> {
                     Ok(file) => file.map().map_or(vec![0xee], |map| (*map).as_ref().to_vec()),
                     Err(_) => Vec::new(),
                 });
-                Outcome::Bytes(whole.concat())
+                mark(&whole.concat())
             }
         }
     }
@@ -234,7 +257,7 @@ fn read(file: &dyn File, at: u64, len: u16) -> Outcome {
     let mut buf = vec![0xee; len.into()];
     outcome(file.read_at(at, &mut buf), |got| {
         buf.push(u8::from(got == usize::from(len)));
-        Outcome::Bytes(buf)
+        mark(&buf)
     })
 }
 
