@@ -7,11 +7,13 @@
 //! promises from the moment at which it was asked for: that is the earliest at which a member can have counted.
 //!
 //! Does not verify: that the keys of an ended lease are deleted (that is a function of the log:
-//! [`replay`](super::replay)).
+//! [`replay`](super::replay)); leases of which the history does not hold the grant, such as those of a fleetd on the same
+//! cluster, whose renewals are not in it either.
 
 use super::replay::{Replay, Step};
 use super::{Checked, ensure};
 use crate::history::{Call, History, Operation, Outcome, Reply};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const NAME: &str = "leases";
@@ -55,10 +57,14 @@ struct Life<'a> {
     operations: Vec<&'a Operation>,
 }
 
-/// Checks every lease of the run.
+/// Checks every lease of the run that a client of the history asked for.
 pub fn check(history: &History, replay: &Replay, terms: Terms) -> Checked {
+    let asked_for: BTreeSet<i64> = history.operations.iter().filter_map(granted_by).collect();
     for step in &replay.steps {
         let (Call::Grant(request), Ok(_)) = (&step.call, &step.result) else { continue };
+        if !asked_for.contains(&request.id) {
+            continue;
+        }
         let life = Life {
             id: request.id,
             ttl: request.ttl,
@@ -81,6 +87,13 @@ fn end_of(steps: &[Step], id: i64) -> Option<&Step> {
     steps
         .iter()
         .find(|step| matches!(&step.call, Call::Revoke(revoke) if revoke.id == id) && step.result.is_ok())
+}
+
+fn granted_by(operation: &Operation) -> Option<i64> {
+    match &operation.call {
+        Call::Grant(request) => Some(request.id),
+        _ => None,
+    }
 }
 
 fn lease_of(operation: &Operation) -> Option<i64> {

@@ -20,12 +20,23 @@ fn renewal(invoked: u64, ttl: i64) -> Operation {
 
 /// The lease ends at `ended` milliseconds, 0 for never.
 fn judge(ended: u64, operations: Vec<Operation>) -> Result<(), &'static str> {
+    let granted = operation(9, 990, 1_010, grant(7, 10), Outcome::Unknown);
+    judge_only(ended, operations.into_iter().chain([granted]).collect())
+}
+
+/// The same, where `operations` are the whole history.
+fn judge_only(ended: u64, operations: Vec<Operation>) -> Result<(), &'static str> {
     let mut log = vec![(1_000, grant(7, 10))];
     if ended > 0 {
         log.push((ended, revoke(7)));
     }
     let history = History { operations, watches: Vec::new() };
     check(&history, &replay_of(&log), TERMS).map_err(|failure| failure.invariant)
+}
+
+#[test]
+fn what_no_client_of_the_history_was_granted_is_not_judged() {
+    assert_eq!(judge_only(5_000, vec![]), Ok(()));
 }
 
 #[test]
