@@ -106,7 +106,11 @@ pub(crate) fn plan_with(planted: Planted, desired: &Tables, present: &Tables, ou
     }
     let (puts, deletes) = routes(desired, present, ours, &stays);
     let leads = |route: &Route| out(route).is_none_or(&can);
-    operations.extend(puts.into_iter().filter(leads).map(Operation::PutRoute));
+    for route in puts.into_iter().filter(leads) {
+        let bars = present.routes.iter().find(|other| is_barred_by(&route, other));
+        operations.extend(bars.cloned().map(Operation::DeleteRoute));
+        operations.push(Operation::PutRoute(route));
+    }
     gone.extend(deletes.into_iter().map(Operation::DeleteRoute));
 
     if planted.is(Bug::DeleteBeforeAdd) {
@@ -243,6 +247,18 @@ fn wireguards(
 /// Two routes of which the kernel holds one only.
 fn place(route: &Route) -> (IpNet, bool) {
     (route.destination, route.way == Way::Blackhole)
+}
+
+/// Whether `present` has to go before `wish` can be put in its place. For IPv6 the kernel looks up a gateway among the routes
+/// there are, and refuses one that lies behind another device; the gateways of peers lie in the very network that is to be
+/// reached by them. What has taken such a place leads to no peer, so nothing is lost meanwhile.
+fn is_barred_by(wish: &Route, present: &Route) -> bool {
+    let Way::Out { link, gateway: Some(gateway), .. } = &wish.way else { return false };
+    let leads_elsewhere = out(present).is_some_and(|other| other != link);
+    gateway.is_ipv6()
+        && wish.destination == present.destination
+        && wish.destination.contains(gateway)
+        && leads_elsewhere
 }
 
 /// The link by which a route leads.

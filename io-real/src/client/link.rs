@@ -12,11 +12,11 @@ use crate::tls::{TlsFiles, TlsFlags, client_config};
 use http::Uri;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use kernel::{BoxFuture, Code, KvError};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -87,7 +87,32 @@ struct Live {
     /// The token, and when it was given.
     token: Option<(http::HeaderValue, Instant)>,
     /// The task that carries it.
-    carrier: AbortHandle,
+    carrier: Carrier,
+}
+
+/// Runs what hyper spawns for one connection, and remembers the first of it: the task that reads and writes the socket. The
+/// connection's own future only hands requests to that one, so that ending it alone ends no stream.
+#[derive(Clone, Default)]
+struct Carrier(Arc<OnceLock<AbortHandle>>);
+
+impl<F> hyper::rt::Executor<F> for Carrier
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, task: F) {
+        let spawned = tokio::spawn(task).abort_handle();
+        self.0.get_or_init(|| spawned);
+    }
+}
+
+impl Carrier {
+    /// Ends the connection, with all calls and streams on it.
+    fn end(&self) {
+        if let Some(task) = self.0.get() {
+            task.abort();
+        }
+    }
 }
 
 /// A connection that is there or can be made.
@@ -151,7 +176,7 @@ impl Link {
     /// Ends the connection, with all calls and streams on it.
     pub fn cut(&self) {
         if let Some(live) = self.live.lock().expect("no holder panics").take() {
-            live.carrier.abort();
+            live.carrier.end();
         }
     }
 
@@ -178,7 +203,7 @@ impl Link {
             .map_err(|_| KvError::new(Code::Internal, "the server gave a token that no header can carry"))
     }
 
-    async fn dial(&self) -> Result<(SendRequest<Body>, AbortHandle), String> {
+    async fn dial(&self) -> Result<(SendRequest<Body>, Carrier), String> {
         let tcp = TcpStream::connect(&self.endpoint.address).await.map_err(|error| error.to_string())?;
         tcp.set_nodelay(true).map_err(|error| error.to_string())?;
         let Some(config) = &self.tls else { return self.speak(tcp).await };
@@ -191,8 +216,9 @@ impl Link {
     async fn speak(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    ) -> Result<(SendRequest<Body>, AbortHandle), String> {
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+    ) -> Result<(SendRequest<Body>, Carrier), String> {
+        let carrier = Carrier::default();
+        let (sender, connection) = http2::Builder::new(carrier.clone())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -202,10 +228,10 @@ impl Link {
             .await
             .map_err(|error| root(&error).to_string())?;
         // It ends when the last sender is gone or the peer is lost; the calls on it learn of that by themselves.
-        let carrier = tokio::spawn(async move {
+        tokio::spawn(async move {
             let _ = connection.await;
         });
-        Ok((sender, carrier.abort_handle()))
+        Ok((sender, carrier))
     }
 }
 

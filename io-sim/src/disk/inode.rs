@@ -426,17 +426,17 @@ fn settle(below: &mut [u8], written: &[u8], mercy: Mercy, draws: &mut Stream, to
     }
 }
 
-/// A part of a sector arrives: its beginning, its end, its middle; or nothing that anybody wrote.
+/// A part of a sector arrives: its beginning, its end or its middle. Bytes that nobody wrote do not appear, as the contract of
+/// the port has it.
 fn tear(below: &mut [u8], written: &[u8], draws: &mut Stream) {
     let len = below.len();
     let cut = draws.between(1, len as u64 - 1) as usize;
     match draws.below(8) {
         0..=2 => below[..cut].copy_from_slice(&written[..cut]),
         3..=5 => below[cut..].copy_from_slice(&written[cut..]),
-        6 => {
+        _ => {
             let end = draws.between(cut as u64, len as u64) as usize;
             below[cut..end].copy_from_slice(&written[cut..end]);
         }
-        _ => below[cut..].iter_mut().for_each(|byte| *byte = draws.next_u64() as u8),
     }
 }

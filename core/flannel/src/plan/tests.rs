@@ -354,3 +354,21 @@ fn rules_that_are_not_asked_for_are_left_alone() {
     assert_eq!(plan(&Tables::default(), &present, &silent), []);
     assert_eq!(plan(&Tables::default(), &present, &ours()).len(), 1);
 }
+
+#[test]
+fn a_route_of_ipv6_that_bars_its_own_gateway_goes_first() {
+    let destination: IpNet = "fd00:5:0:2::/64".parse().unwrap();
+    let gateway = Some(IpAddr::V6("fd00:5:0:2::".parse().unwrap()));
+    let to_peer = Way::Out { link: DEVICE.to_owned(), gateway, onlink: true };
+    let astray = Way::Out { link: "cni0".to_owned(), gateway: None, onlink: false };
+    let route = |way: &Way| Route { destination, way: way.clone(), protocol: BOOT };
+    let link = Link { name: DEVICE.to_owned(), kind: LinkKind::Wireguard, mac: None, mtu: 1_430, up: true };
+    let tables = |way: &Way| Tables {
+        links: BTreeSet::from([link.clone()]),
+        routes: BTreeSet::from([route(way)]),
+        ..Tables::default()
+    };
+    let operations = plan(&tables(&to_peer), &tables(&astray), &ours());
+    let expected = [Operation::DeleteRoute(route(&astray)), Operation::PutRoute(route(&to_peer))];
+    assert_eq!(operations, expected);
+}
