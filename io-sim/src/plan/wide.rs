@@ -111,8 +111,9 @@ fn faults(draw: &mut Stream, members: u8, bad: &[u8]) -> Vec<Fault> {
                 let (at_ms, for_ms) = time(draw, CALM_MS - 2_000);
                 let class = class_named(name, draw);
                 let target = match class {
-                    Class::FailSync if bad.is_empty() => continue,
-                    Class::FailSync => Target::Members(vec![pick(draw, bad)]),
+                    // What a member cannot read it has lost.
+                    Class::FailSync | Class::ReadError { .. } if bad.is_empty() => continue,
+                    Class::FailSync | Class::ReadError { .. } => Target::Members(vec![pick(draw, bad)]),
                     Class::Partial => pair(draw, members),
                     Class::RollingRestart => Target::Members((1..=members).collect()),
                     _ => super::draw::target(draw, members),
