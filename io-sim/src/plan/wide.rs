@@ -169,7 +169,8 @@ fn class_named(name: &str, draw: &mut Stream) -> Class {
         "reorder" => Class::Reorder { by_ms: pick(draw, &[10, 100, 600]) },
         "duplicate" => Class::Duplicate { permille: pick(draw, &[5, 30, 150]) },
         "corrupt" => Class::Corrupt { permille: pick(draw, &[2, 20, 100]) },
-        "bandwidth" => Class::Bandwidth { bytes: pick(draw, &[2_000, 10_000, 50_000]) },
+        // What is on its way keeps its pace when the fault ends: a chunk of a snapshot must not take all of the calm.
+        "bandwidth" => Class::Bandwidth { bytes: pick(draw, &[10_000, 20_000, 50_000]) },
         "slow-peer" => Class::SlowPeer { by_ms: pick(draw, &[1, 20, 100]) },
         "reset" => Class::Reset,
         "half-open" => Class::HalfOpen,
