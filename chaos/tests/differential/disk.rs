@@ -145,9 +145,9 @@ fn outcome<T>(result: io::Result<T>, of: impl FnOnce(T) -> Outcome) -> Outcome {
 /// As [`outcome`], for verbs of which the contract names no kind of error.
 fn done(result: io::Result<()>) -> Outcome {
     outcome(
-        result.or_else(|error| match error.kind() {
-            ErrorKind::InvalidInput => Err(error),
-            _ => Err(io::ErrorKind::Other.into()),
+        result.map_err(|error| match error.kind() {
+            ErrorKind::InvalidInput => error,
+            _ => io::ErrorKind::Other.into(),
         }),
         |()| Outcome::Done,
     )
