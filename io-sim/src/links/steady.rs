@@ -103,6 +103,8 @@ fn is_whole(kernel: &Kernel, route: &Route) -> bool {
             mac.is_some_and(|mac| kernel.forwarding(link, mac).is_some())
         }
         (LinkKind::Vxlan(_), None) => false,
+        // On an ordinary link nobody answers for the addresses of a peer's containers.
+        (LinkKind::Other(_), None) => false,
         _ => true,
     }
 }
