@@ -23,7 +23,7 @@ impl Network {
     }
 
     /// Every connection between two machines is dead, and nobody is told.
-    pub fn reset_silently(&self, a: NodeId, b: NodeId) {
+    pub fn reset_silently(self: &Arc<Self>, a: NodeId, b: NodeId) {
         let now = self.sched.now_ns();
         let mut state = self.lock();
         let between = |conn: &Conn| {
@@ -36,6 +36,7 @@ impl Network {
             conn.dead = true;
             conn.held_since = None;
             conn.pipes.iter_mut().for_each(|pipe| pipe.lose_unarrived(now));
+            self.probe_both(&mut state, id);
         }
     }
 
@@ -58,6 +59,7 @@ impl Network {
         }
         let after = state.link(from, to).delay();
         self.tell(state, id, after);
+        self.probe_both(state, id.conn);
     }
 
     /// A frame's checksum does not fit: the end gives its connection up, as the real one does.
@@ -79,6 +81,20 @@ impl Network {
             state.link(from, to).delay() + state.link(to, from).delay()
         };
         self.tell(state, id, after);
+    }
+
+    /// A sender that waits for room on a dead connection: kernels probe a window that stays shut, and so it learns too.
+    pub(super) fn probe(self: &Arc<Self>, state: &mut State, id: EndId) {
+        let Some(conn) = state.conns.get(&id.conn) else { return };
+        if conn.dead && conn.ends[id.end] == End::Open && conn.pipes[id.end].sender_waker.is_some() {
+            let (from, to) = (conn.owners[id.end].node, conn.owners[1 - id.end].node);
+            self.find_out(state, id, from, to);
+        }
+    }
+
+    /// Both ends of a connection that has just died.
+    pub(super) fn probe_both(self: &Arc<Self>, state: &mut State, conn: u64) {
+        (0..2).for_each(|end| self.probe(state, EndId { conn, end }));
     }
 
     /// After so many ns the end knows that its connection is broken.
@@ -126,6 +142,7 @@ impl Network {
         for end in (0..2).filter(|end| Some(*end) != untold) {
             self.tell(state, EndId { conn: id, end }, delays[end]);
         }
+        self.probe_both(state, id);
     }
 
     /// Something is held: the connection gives up when that lasts.

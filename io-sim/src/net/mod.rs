@@ -192,6 +192,7 @@ impl SimSender {
             if room == 0 {
                 pipe.sender_waker = Some(context.waker().clone());
                 net.sched.effect(Effect::BackPressure);
+                net.probe(&mut state, *id);
                 return Poll::Pending;
             }
             let rest = left.split_off(room.min(left.len()));

@@ -212,6 +212,7 @@ impl Network {
                     conn.pipes[1 - end].lose_unarrived(now);
                 }
             }
+            self.probe_both(&mut state, id);
         }
         drop(state);
         if let Some(owner) = self.sched.owner(node) {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use io_sim::{LinkConfig, NodeId, World};
+use kernel::net::WINDOW_FRAMES;
 use kernel::{Connection, Io, Listener, Planted, Probe};
 use std::time::Duration;
 
@@ -189,6 +190,35 @@ fn a_sender_to_a_dead_machine_finds_out() {
     world.run_until(world.now() + ms(21_000));
     let (_, second) = pair.send("and now?");
     assert!(second.is_err());
+}
+
+#[test]
+fn a_sender_that_waits_for_room_finds_out_too() {
+    let die: [fn(&World, NodeId, NodeId); 2] =
+        [|world, a, b| world.half_open(a, b), |world, _, b| world.power_loss(b)];
+    for die in die {
+        for waits_first in [true, false] {
+            let Pair { world, a, b, ios, _listener, here, there } = pair(8);
+            let Connection { mut sender, receiver } = here;
+            let fills = world.complete(world.now() + ms(1000), async move {
+                sender.send(vec![Bytes::from_static(b"x"); WINDOW_FRAMES]).await.unwrap();
+                sender
+            });
+            let mut sender = fills.expect("the window is as long as that");
+            world.run_until(world.now() + ms(100));
+            if !waits_first {
+                die(&world, a, b);
+            }
+            let died = world.clone();
+            if waits_first {
+                world.after(ms(500), move |_| die(&died, a, b));
+            }
+            let sent =
+                world.complete(world.now() + ms(21_000), async move { sender.send(frame("more")).await });
+            assert!(sent.expect("it is told in the end").is_err());
+            drop((ios, receiver, there));
+        }
+    }
 }
 
 #[test]
