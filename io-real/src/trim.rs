@@ -67,8 +67,9 @@ impl Settled {
     }
 }
 
-/// Unmaps every page of a file that this process has only ever read. Where the kernel does not say, or refuses, nothing is done.
-fn give_back() {
+/// Unmaps every page of a file that this process has only ever read: for a daemon that has just become ready, and has its start behind
+/// it. Where the kernel does not say, or refuses, nothing is done.
+pub fn give_back() {
     let Ok(smaps) = fs::read_to_string("/proc/self/smaps") else { return };
     for (start, end) in read_only(&smaps) {
         // SAFETY: the range is a private mapping of a file that cannot be written through, and that holds no page of its own

@@ -54,6 +54,7 @@ async fn serve(config: &FlanneldConfig, settings: &Value, log: &Log) -> Result<(
             () = tokio::time::sleep(READY_POLL), if !is_ready => {
                 is_ready = parts.status().ready;
                 if is_ready {
+                    io_real::trim::give_back();
                     crate::etcd::serve::notify_ready();
                 }
             }

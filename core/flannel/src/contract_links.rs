@@ -54,6 +54,7 @@ pub const CASES: &[Case] = &[
     ("neighbours and forwarding entries are replaced", |stage| Box::pin(entries::replaced(stage))),
     ("one that fails does not keep the next", |stage| Box::pin(entries::order(stage))),
     ("entries of IPv6", |stage| Box::pin(entries::v6(stage))),
+    ("a gateway of IPv6 behind another device", |stage| Box::pin(entries::gateway_v6(stage))),
     ("a thousand in one go", |stage| Box::pin(entries::thousand(stage))),
     ("tables hold what was asked for", |stage| Box::pin(ways::scope(stage))),
     ("interfaces, ways, and the default", |stage| Box::pin(ways::paths(stage))),

@@ -24,6 +24,7 @@ use crate::rules::{Means, RuleSet};
 use ipnet::IpNet;
 use kernel::{Bug, Planted};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 /// The protocol of the routes that flannel makes: `boot`.
 pub const BOOT: u8 = 3;
@@ -107,9 +108,7 @@ pub(crate) fn plan_with(planted: Planted, desired: &Tables, present: &Tables, ou
     let (puts, deletes) = routes(desired, present, ours, &stays);
     let leads = |route: &Route| out(route).is_none_or(&can);
     for route in puts.into_iter().filter(leads) {
-        let bars = present.routes.iter().find(|other| is_barred_by(&route, other));
-        operations.extend(bars.cloned().map(Operation::DeleteRoute));
-        operations.push(Operation::PutRoute(route));
+        operations.extend(put_route(route, &present.routes));
     }
     gone.extend(deletes.into_iter().map(Operation::DeleteRoute));
 
@@ -249,16 +248,30 @@ fn place(route: &Route) -> (IpNet, bool) {
     (route.destination, route.way == Way::Blackhole)
 }
 
-/// Whether `present` has to go before `wish` can be put in its place. For IPv6 the kernel looks up a gateway among the routes
-/// there are, and refuses one that lies behind another device; the gateways of peers lie in the very network that is to be
-/// reached by them. What has taken such a place leads to no peer, so nothing is lost meanwhile.
-fn is_barred_by(wish: &Route, present: &Route) -> bool {
-    let Way::Out { link, gateway: Some(gateway), .. } = &wish.way else { return false };
-    let leads_elsewhere = out(present).is_some_and(|other| other != link);
-    gateway.is_ipv6()
-        && wish.destination == present.destination
-        && wish.destination.contains(gateway)
-        && leads_elsewhere
+/// Puts a route, over another link than the one of before too.
+///
+/// For IPv6 the kernel looks a gateway up among the routes that there are, and refuses one that lies behind another device. The gateway
+/// of a peer lies in the very network that is reached by it, so the route of before is in the way of its successor. To take it away
+/// first would lose packets; instead a route to the gateway alone shows the kernel the device for a moment. Nobody sends
+/// there: it is the subnet's first address, which no container has.
+fn put_route(wish: Route, present: &BTreeSet<Route>) -> Vec<Operation> {
+    let guide = guide(&wish, present);
+    let before = guide.clone().map(Operation::PutRoute);
+    let after = guide.map(Operation::DeleteRoute);
+    before.into_iter().chain([Operation::PutRoute(wish)]).chain(after).collect()
+}
+
+/// The route to the gateway of `wish` alone, if `present` leads to it by another link.
+fn guide(wish: &Route, present: &BTreeSet<Route>) -> Option<Route> {
+    let Way::Out { link, gateway: Some(gateway @ IpAddr::V6(_)), onlink: true } = &wish.way else {
+        return None;
+    };
+    let covers = |other: &&Route| other.destination.prefix_len() > 0 && other.destination.contains(gateway);
+    let ways =
+        present.iter().filter(covers).filter_map(|other| Some((other.destination.prefix_len(), out(other)?)));
+    let (_, by) = ways.max_by_key(|(bits, _)| *bits)?;
+    let way = Way::Out { link: link.clone(), gateway: None, onlink: false };
+    (by != link).then(|| Route { destination: IpNet::from(*gateway), way, protocol: BOOT })
 }
 
 /// The link by which a route leads.

@@ -298,10 +298,19 @@ impl Kernel {
             if gateway.as_ref().is_some_and(|gateway| !onlink && !reachable(gateway)) {
                 return Err(LinksError::Refused(format!("{}: the gateway is not on link {link}", text())));
             }
+            if gateway.is_some_and(|gateway| *onlink && self.lies_elsewhere(gateway, link)) {
+                return Err(LinksError::Refused(format!("{}: another route leads to the gateway", text())));
+            }
         }
         self.routes.insert((route.destination, metric(route)), route.clone());
         changed.push(Hint::Route(route.destination));
         Ok(())
+    }
+
+    /// Whether Linux takes an address of IPv6 for one that is on another link, whatever one says of it.
+    fn lies_elsewhere(&self, gateway: IpAddr, link: &str) -> bool {
+        let way = self.lookup(gateway).filter(|way| gateway.is_ipv6() && way.destination.prefix_len() > 0);
+        way.and_then(link_of).is_some_and(|by| by != link)
     }
 
     fn delete_route(&mut self, route: &Route, changed: &mut Changed) -> LinksResult<()> {

@@ -31,7 +31,11 @@ enum Goal {
 impl Agent {
     /// The kernel hints at a change. What concerns nothing of ours is not worth a look.
     pub(super) fn hinted(&mut self, hint: &Hint, now: Duration) {
-        let Some(ours) = self.table.last.as_ref().map(|last| &last.ours) else { return self.table.hint(now) };
+        let Some(ours) = self.table.last.as_ref().map(|last| &last.ours) else {
+            // It may be about anything, the external interface too.
+            self.table.full = now;
+            return self.table.hint(now);
+        };
         let external = self.place.as_ref().map(|place| place.external.link.as_str());
         let concerns = match hint {
             Hint::Link(name) => ours.links.contains(name) || external == Some(name),
@@ -381,7 +385,10 @@ fn is_essential(operation: &Operation) -> bool {
     match operation {
         Operation::AddLink(_) | Operation::SetLink(_) | Operation::SetWireguard(_) => true,
         Operation::AddAddress(_) | Operation::PutRules(_) => true,
-        Operation::PutRoute(route) => !matches!(route.way, Way::Out { gateway: Some(_), .. }),
+        Operation::PutRoute(route) => {
+            let to_one = route.destination.prefix_len() == route.destination.max_prefix_len();
+            !to_one && !matches!(route.way, Way::Out { gateway: Some(_), .. })
+        }
         _ => false,
     }
 }

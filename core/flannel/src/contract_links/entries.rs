@@ -148,6 +148,42 @@ pub async fn v6(stage: Stage) {
     stage.clear().await;
 }
 
+/// A gateway of IPv6 that lies behind another device is refused, even if it is said to be on the link, until a route to it alone
+/// says otherwise. A blackhole does not count, nor does the default route.
+pub async fn gateway_v6(stage: Stage) {
+    let by = |destination: &str, link: &str| Route {
+        destination: net(destination),
+        way: Way::Out { link: link.to_string(), gateway: None, onlink: false },
+        protocol: 3,
+    };
+    let to = route("fd00:201:0:2::/64", "fd00:201:0:2::");
+    let drop = Route { destination: net("fd00:201::/48"), way: Way::Blackhole, protocol: 3 };
+    let [wide, before] = ["fd00:201::/48", "fd00:201:0:2::/64"].map(|to| by(to, &stage.underlay));
+    let guide = by("fd00:201:0:2::/128", DEVICE);
+    stage.done(&[Operation::AddLink(stage.device()), Operation::PutRoute(drop.clone())]).await;
+    stage.done(&[Operation::PutRoute(to.clone()), Operation::DeleteRoute(to.clone())]).await;
+    for bar in [wide, before.clone()] {
+        stage.done(&[Operation::PutRoute(bar.clone())]).await;
+        let outcome = stage.one(Operation::PutRoute(to.clone())).await;
+        assert!(matches!(outcome, Err(LinksError::Refused(_))), "{outcome:?}");
+        let guided = [
+            Operation::PutRoute(guide.clone()),
+            Operation::PutRoute(to.clone()),
+            Operation::DeleteRoute(guide.clone()),
+        ];
+        stage.done(&guided).await;
+        // Now it is its own way to the gateway, and what it replaced may come back in its place.
+        stage.done(&[Operation::PutRoute(to.clone())]).await;
+        if bar == before {
+            stage.done(&[Operation::PutRoute(bar.clone()), Operation::DeleteRoute(bar)]).await;
+        } else {
+            stage.done(&[Operation::DeleteRoute(to.clone()), Operation::DeleteRoute(bar)]).await;
+        }
+    }
+    stage.done(&[Operation::DeleteRoute(drop)]).await;
+    stage.clear().await;
+}
+
 pub async fn thousand(stage: Stage) {
     let mut operations = vec![Operation::AddLink(stage.device())];
     let mut wish = Tables { links: [stage.device()].into(), ..Tables::default() };

@@ -4,6 +4,7 @@ use super::*;
 use crate::rules::{Rule, Verdict};
 use quickcheck::{Arbitrary, Gen, quickcheck};
 use std::net::{IpAddr, Ipv4Addr};
+use std::slice;
 
 const DEVICE: &str = "flannel.1";
 
@@ -355,20 +356,39 @@ fn rules_that_are_not_asked_for_are_left_alone() {
     assert_eq!(plan(&Tables::default(), &present, &ours()).len(), 1);
 }
 
+/// A peer of IPv6, by this link.
+fn peer_v6(link: &str, gateway: &str) -> Route {
+    let way = Way::Out { link: link.to_owned(), gateway: Some(gateway.parse().unwrap()), onlink: true };
+    Route { destination: "fd00:5:0:2::/64".parse().unwrap(), way, protocol: BOOT }
+}
+
 #[test]
-fn a_route_of_ipv6_that_bars_its_own_gateway_goes_first() {
-    let destination: IpNet = "fd00:5:0:2::/64".parse().unwrap();
-    let gateway = Some(IpAddr::V6("fd00:5:0:2::".parse().unwrap()));
-    let to_peer = Way::Out { link: DEVICE.to_owned(), gateway, onlink: true };
-    let astray = Way::Out { link: "cni0".to_owned(), gateway: None, onlink: false };
-    let route = |way: &Way| Route { destination, way: way.clone(), protocol: BOOT };
+fn a_peer_of_ipv6_changes_its_link_without_a_gap() {
+    let wish = peer_v6(DEVICE, "fd00:5:0:2::");
+    let guide = Route {
+        destination: "fd00:5:0:2::/128".parse().unwrap(),
+        way: Way::Out { link: DEVICE.to_owned(), gateway: None, onlink: false },
+        protocol: BOOT,
+    };
     let link = Link { name: DEVICE.to_owned(), kind: LinkKind::Wireguard, mac: None, mtu: 1_430, up: true };
-    let tables = |way: &Way| Tables {
+    let tables = |routes: &[Route]| Tables {
         links: BTreeSet::from([link.clone()]),
-        routes: BTreeSet::from([route(way)]),
+        routes: routes.iter().cloned().collect(),
         ..Tables::default()
     };
-    let operations = plan(&tables(&to_peer), &tables(&astray), &ours());
-    let expected = [Operation::DeleteRoute(route(&astray)), Operation::PutRoute(route(&to_peer))];
-    assert_eq!(operations, expected);
+    let put = |present: &[Route]| plan(&tables(slice::from_ref(&wish)), &tables(present), &ours());
+    let guided = [
+        Operation::PutRoute(guide.clone()),
+        Operation::PutRoute(wish.clone()),
+        Operation::DeleteRoute(guide.clone()),
+    ];
+    let wide = Route { destination: "fd00::/16".parse().unwrap(), ..peer_v6("eth0", "fe80::1") };
+    assert_eq!(put(&[peer_v6("eth0", "fd00:168::b")]), guided);
+    assert_eq!(put(slice::from_ref(&wide)), guided, "a route of somebody else's around it");
+    let default = Route { destination: "::/0".parse().unwrap(), ..peer_v6("eth0", "fe80::1") };
+    for unguided in [vec![], vec![default], vec![wide, peer_v6(DEVICE, "fd00:5:0:2::7")]] {
+        assert_eq!(put(&unguided), [Operation::PutRoute(wish.clone())], "{unguided:?}");
+    }
+    let left = put(&[wish.clone(), guide.clone()]);
+    assert_eq!(left, [Operation::DeleteRoute(guide)], "what a crash left behind goes");
 }
