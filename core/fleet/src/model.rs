@@ -185,6 +185,10 @@ pub struct Report {
     /// Whether start was called for it since it was installed: fleet's "launched".
     #[serde(default)]
     pub launched: bool,
+    /// Start may be called any moment, or may have been, without a word of it here: the order says launched. What an agent that
+    /// comes back finds running then is its own, and no socket's or operator's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub starting: bool,
     /// The order's `run` that was carried out last.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub run: u64,

@@ -293,6 +293,9 @@ impl Mind {
             Ok(result) => unit.job_went(&job, result, now),
             Err(fault) => {
                 unit.look_again();
+                if job.step == Step::Start {
+                    unit.may_have_started();
+                }
                 unit.fault(job.step, &fault, now);
                 match fault {
                     Fault::NoLease => self.tenure.doubt(now),

@@ -131,10 +131,24 @@ impl Unit {
             launched: self.launched(),
             run: self.run(),
             reported: self.written.is_some() || self.maybe_written,
-            claimed: self.written.is_some(),
+            claimed: self.is_claimed(),
             has_text: self.order_text().is_some(),
             finished: self.is_to_finish(),
         }
+    }
+
+    /// Whether the store knows that the unit may be running here; if it is to be started, that it may have been.
+    fn is_claimed(&self) -> bool {
+        self.written
+            .as_ref()
+            .is_some_and(|written| written.launched || written.starting || !self.is_starting())
+    }
+
+    /// Whether it is about to be started, or may be starting.
+    fn is_starting(&self) -> bool {
+        let ordered = self.order.as_ref().is_some_and(|(order, _)| order.state == DesiredState::Launched);
+        let begun = self.overtaken.is_some() || self.job.as_ref().is_some_and(|job| job.step == Step::Start);
+        (ordered || begun) && !self.launched()
     }
 
     /// Whether it runs.
@@ -166,7 +180,9 @@ impl Unit {
     /// What an earlier life of this agent said of it.
     pub fn remember(&mut self, report: Report) {
         self.doubtful = self.launched.is_none() && report.launched && !report.state.is_at_rest();
-        self.launched = self.launched.or(Some(report.launched));
+        // Whether a start that was about to be called was called is to be seen.
+        let started = if report.launched || !report.starting { Some(report.launched) } else { None };
+        self.launched = self.launched.or(started);
         self.run = self.run.or(Some(report.run));
         if self.state.active.is_empty() {
             self.state = report.state.clone();
@@ -243,6 +259,7 @@ impl Unit {
             state: self.state.clone(),
             hash: self.file.as_ref().map(|file| file.hash).or(ordered).unwrap_or(UnitHash([0; 20])),
             launched: self.launched(),
+            starting: self.is_starting(),
             run: self.run(),
             error: self.error(),
         }
@@ -251,7 +268,12 @@ impl Unit {
     /// Whether the report in the store is not what is so.
     pub fn has_news(&self) -> bool {
         let releasing = self.job.as_ref().is_some_and(|job| job.step == Step::Release);
-        self.written.as_ref().is_some_and(|written| !releasing && *written != self.report())
+        self.written.as_ref().is_some_and(|written| {
+            let report = self.report();
+            // That it is about to be started is told by the claim.
+            let starting = report.starting && written.starting;
+            !releasing && *written != Report { starting, ..report }
+        })
     }
 
     /// Whether a report may be written now: a unit that comes and goes many times a second does not write as often.
@@ -366,6 +388,11 @@ impl Unit {
             self.launched = Some(self.launched());
             self.run = Some(self.run());
         }
+    }
+
+    /// A start has ended, and nobody knows whether it was one.
+    pub fn may_have_started(&mut self) {
+        self.launched = self.launched.filter(|launched| *launched);
     }
 
     /// The state is another now, or may be.

@@ -94,7 +94,14 @@ impl World {
 
     fn say(&self, unit: &str, machine: &str, launched: bool) {
         let state = SystemdState::new("loaded", "active", "running");
-        let report = Report { state, hash: UnitHash([7; 20]), launched, run: 0, error: String::new() };
+        let report = Report {
+            state,
+            hash: UnitHash([7; 20]),
+            launched,
+            starting: false,
+            run: 0,
+            error: String::new(),
+        };
         self.kv.set(&format!("/fleet/states/{unit}/{machine}"), &serde_json::to_string(&report).unwrap());
     }
 

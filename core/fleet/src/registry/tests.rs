@@ -57,7 +57,7 @@ fn order(exec: &str) -> Order {
 
 fn report(exec: &str) -> Report {
     let state = SystemdState::new("loaded", "active", "running");
-    Report { state, hash: file(exec).0, launched: true, run: 0, error: String::new() }
+    Report { state, hash: file(exec).0, launched: true, starting: false, run: 0, error: String::new() }
 }
 
 fn claim(registry: &Registry, lease: i64, name: &str, id: &str, order_revision: i64) -> usize {

@@ -190,7 +190,7 @@ fn reports_are_compared_with_systemd() {
         let mut seen = if order { ordered() } else { seen("deed put at=2000ms unit=1\n") };
         let hash = seen.registry.jobs[&unit_name(1)].hash.unwrap();
         let state = SystemdState::new("loaded", active, "");
-        let value = Report { state, hash, launched: true, run: 0, error: String::new() };
+        let value = Report { state, hash, launched: true, starting: false, run: 0, error: String::new() };
         seen.registry.reports.insert((unit_name(1), machine_id(1)), Read { value, revision: 1 });
         seen.states.insert((1, 1), SystemdState::new("loaded", "active", "running"));
         seen

@@ -159,3 +159,17 @@ fn tell(happenings: Vec<Happening>) {
 fn all_is_as_ordered_in_calm() {
     QuickCheck::new().quickcheck(tell as fn(Vec<Happening>));
 }
+
+#[test]
+fn a_stop_that_an_agent_did_not_live_to_do_is_done_by_the_next() {
+    for away in [0, 5, 10, 14, 20, 50, 500] {
+        for (before, after) in [(2, 0), (0, 0), (0, 2), (1, 2)] {
+            tell(vec![
+                Happening::Order { unit: 0, text: 0, launched: true, run: before },
+                Happening::Wait(2_048),
+                Happening::Order { unit: 0, text: 0, launched: false, run: after },
+                Happening::Crash { away },
+            ]);
+        }
+    }
+}

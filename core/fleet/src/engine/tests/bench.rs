@@ -201,6 +201,6 @@ impl Bench {
             true if text.contains(self.broken) => SystemdState::new("loaded", "failed", "failed"),
             true => SystemdState::new("loaded", "active", "running"),
         };
-        Report { state, hash: order.hash, launched, run: order.run, error: String::new() }
+        Report { state, hash: order.hash, launched, starting: false, run: order.run, error: String::new() }
     }
 }

@@ -84,7 +84,7 @@ fn a_unit_that_was_leaving_when_its_machine_was_lost_is_held_as_well() {
     assert_eq!(is_at_after(&mut bench, 100 * SECOND), [""; 0]);
     let state = SystemdState::new("loaded", "active", "running");
     let hash = bench.load().jobs[&unit("u.service")].hash.unwrap();
-    let report = Report { state, hash, launched: true, run: 0, error: String::new() };
+    let report = Report { state, hash, launched: true, starting: false, run: 0, error: String::new() };
     bench.arrive_with("a", &[(unit("u.service"), report)]);
     bench.room.run(10 * TICK);
     assert_eq!(bench.ordered("u.service"), [""; 0], "what it says it has blocks");
