@@ -27,6 +27,7 @@ pub mod process;
 pub mod rig;
 pub mod served;
 pub mod server;
+pub mod skip;
 mod stopping;
 pub mod systemd;
 pub mod tls;

@@ -1,6 +1,6 @@
 //! A disk that is full, and one that fails to sync, beneath the real program.
 
-use crate::process::{Alone, client, keys, put, runtime, skipped};
+use crate::process::{Alone, client, keys, put, runtime};
 use io_real::client::Client;
 use kernel::{Code, KvError};
 use std::collections::BTreeSet;
@@ -58,7 +58,7 @@ async fn put_until_refused(client: &Client, round: &str, done: &mut BTreeSet<Str
 fn a_full_disk_refuses_writes_serves_reads_and_recovers_without_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let Some(small) = Small::mount(folder.path(), 400) else {
-        return skipped(
+        return io_real::skip::skipped(
             "a small file system cannot be mounted: root, mkfs.ext4 and a loop device are needed",
         );
     };
@@ -109,7 +109,7 @@ fn a_full_disk_refuses_writes_serves_reads_and_recovers_without_a_restart() {
 fn a_failed_sync_ends_the_process_and_loses_nothing_acknowledged() {
     let strace = Command::new("strace").args(["-qq", "-e", "inject=fsync:error=EIO", "true"]).output();
     if !strace.is_ok_and(|output| output.status.success()) {
-        return skipped("strace is missing or may not trace");
+        return io_real::skip::skipped("strace is missing or may not trace");
     }
     let folder = tempfile::tempdir().unwrap();
     let mut member = Alone::new(&folder.path().join("data"), 24_250);

@@ -192,12 +192,6 @@ pub fn image(dir: &Path) -> BTreeMap<PathBuf, (u64, u64, SystemTime)> {
     files
 }
 
-/// A tool or a right that the machine lacks: says so, and fails where a skip is a failure.
-pub fn skipped(why: &str) {
-    println!("skipped: {why}");
-    assert!(std::env::var_os("ORLOP_SKIP_IS_FAILURE").is_none(), "{why}, and a skip is a failure here");
-}
-
 /// A client of one member.
 pub async fn client(endpoint: &str) -> Client {
     let options = Options {

@@ -1,7 +1,7 @@
 //! What is refused before anything is touched: contradictions, ports and folders that cannot be used.
 
 use crate::common::reference;
-use crate::process::{Alone, flags, image, refusal, refused, skipped};
+use crate::process::{Alone, flags, image, refusal, refused};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
@@ -90,7 +90,7 @@ fn a_folder_that_cannot_be_used_is_named() {
     let mounted =
         Command::new("mount").args(["-t", "tmpfs", "-o", "ro,size=1m", "none"]).arg(&mount).output();
     if !mounted.is_ok_and(|output| output.status.success()) {
-        return skipped("a read-only file system cannot be mounted: root is needed");
+        return io_real::skip::skipped("a read-only file system cannot be mounted: root is needed");
     }
     let (code, said) = {
         let args: Vec<String> =

@@ -29,7 +29,7 @@ impl Etcd {
     /// Starts one, or says why not and returns `None`.
     pub fn start() -> Option<Etcd> {
         let Some(binary) = std::env::var_os(ETCD_VARIABLE) else {
-            eprintln!("skipped: {ETCD_VARIABLE} does not name an etcd binary");
+            io_real::skip::skipped(&format!("{ETCD_VARIABLE} does not name an etcd binary"));
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
