@@ -232,9 +232,7 @@ fn assemble(
     let consensus = consensus(&config, draws.next_u64(), restored, silent)?;
     let receiving = Arc::new(AtomicBool::new(false));
     if let Some(listener) = listener {
-        let path = format!("{}/state.redb", config.dir);
-        let worker = io.spawn.worker("snapshot");
-        let receiver = snapshot::Receiver::new(path, worker, store.clone(), receiving.clone());
+        let receiver = receiver(&io, &config, &store, receiving.clone());
         Door::open(&io, &identity, &events, listener, receiver);
     }
     let hub = hub(&io, &config, store.revision(), draws.next_u64());
@@ -273,6 +271,16 @@ fn assemble(
     };
     start_loop(&io, node, outlet);
     Ok(member)
+}
+
+fn receiver(
+    io: &Io,
+    config: &MemberConfig,
+    store: &mvcc::Store,
+    busy: Arc<AtomicBool>,
+) -> snapshot::Receiver {
+    let path = format!("{}/state.redb", config.dir);
+    snapshot::Receiver::new(path, io.spawn.worker("snapshot"), store.clone(), busy)
 }
 
 fn hub(io: &Io, config: &MemberConfig, revision: i64, seed: u64) -> Hub {
