@@ -266,6 +266,10 @@ pub struct Mutants {
     /// Seeds after which a hunt is given up.
     #[arg(long, value_name = "N", default_value_t = 2_000)]
     pub seeds: u64,
+    /// Shrink what the first hunt found too, each for at most so long, and tell what is left.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, num_args = 0..=1, default_missing_value = "2m",
+          require_equals = true)]
+    pub shrink: Option<Duration>,
     /// Runs at a time; as many as there are cores by default.
     #[arg(long, value_name = "J")]
     pub jobs: Option<usize>,

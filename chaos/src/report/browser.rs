@@ -2,7 +2,7 @@
 //! becomes of zoom, filters, search and clicks.
 //!
 //! The events are those of a small run; its failure is made up, so that no bug has to be planted: an operation that was answered is
-//! said to be lost, by one of four faults. The page is driven by a script that is put behind its own (`probe.js`); it leaves its
+//! said to be lost, by one of four faults. Builds that can plant bugs look at the page of a real failure too. The page is driven by a script that is put behind its own (`probe.js`); it leaves its
 //! findings in the document, which Chromium prints. Without Chromium the tests say that they are skipped;
 //! `ORLOP_SKIP_IS_FAILURE` makes that a failure.
 
@@ -105,6 +105,30 @@ fn a_small_window_shows_it_too() {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let found = probed(&browser, &written(folder.path()), "1100,720");
     for what in ["operation", "fault", "invariant"] {
+        assert_eq!(found["onScreen"][what], true, "{what} is not on the first screen");
+    }
+}
+
+/// A member acknowledges what it has not synced yet: the first seed that shows it, as `report SEED --plant ack-before-sync` does it.
+#[cfg(orlop_mutations)]
+#[test]
+fn the_page_of_a_planted_bug_shows_the_lost_write_and_the_fault_behind_it() {
+    use io_sim::hunt;
+    let Some(browser) = browser() else { return };
+    let (kind, bug) = hunt::named("ack-before-sync").expect("a bug");
+    let planted = hunt::plant(bug).expect("this build can plant");
+    let hunt = hunt::hunt(kind, planted, 1, 500, 2, || false);
+    let (seed, failure) = hunt.found.expect("it is found");
+    let load = Load::from_seed(kind, seed);
+    let (report, marks) = marked(&load, planted);
+    let blame = blame::blame(&load, &failure, planted, super::BLAME);
+    let failed = blame::json(&failure, &blame, report.simulated);
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let path = folder.path().join("run.html");
+    std::fs::write(&path, page(&load, &report, marks, Some(failed))).expect("written");
+    let found = probed(&browser, &path, "1600,1000");
+    println!("seed {seed}: {failure}\n{blame:?}\n{found:#}");
+    for what in ["operation", "fault", "invariant", "flagOfOperation", "flagOfFault"] {
         assert_eq!(found["onScreen"][what], true, "{what} is not on the first screen");
     }
 }
