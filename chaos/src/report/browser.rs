@@ -109,16 +109,17 @@ fn a_small_window_shows_it_too() {
     }
 }
 
-/// A member acknowledges what it has not synced yet: the first seed that shows it, as `report SEED --plant ack-before-sync` does it.
+/// A read that joins a question about the leader's commit which was asked before it: the first seed that shows it, as
+/// `report SEED --plant reads-join-late` does it.
 #[cfg(orlop_mutations)]
 #[test]
-fn the_page_of_a_planted_bug_shows_the_lost_write_and_the_fault_behind_it() {
+fn the_page_of_a_planted_bug_shows_the_stale_read_and_the_faults_behind_it() {
     use io_sim::hunt;
     let Some(browser) = browser() else { return };
-    let (kind, bug) = hunt::named("ack-before-sync").expect("a bug");
+    let (kind, bug) = hunt::named("reads-join-late").expect("a bug");
     let planted = hunt::plant(bug).expect("this build can plant");
-    let hunt = hunt::hunt(kind, planted, 1, 500, 2, || false);
-    let (seed, failure) = hunt.found.expect("it is found");
+    let jobs = crate::args::jobs(None);
+    let (seed, failure) = hunt::hunt(kind, planted, 1, 1_000, jobs, || false).found.expect("it is found");
     let load = Load::from_seed(kind, seed);
     let (report, marks) = marked(&load, planted);
     let blame = blame::blame(&load, &failure, planted, super::BLAME);
@@ -126,9 +127,12 @@ fn the_page_of_a_planted_bug_shows_the_lost_write_and_the_fault_behind_it() {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let path = folder.path().join("run.html");
     std::fs::write(&path, page(&load, &report, marks, Some(failed))).expect("written");
-    let found = probed(&browser, &path, "1600,1000");
+    let found = probed(&browser, &path, "1400,820");
     println!("seed {seed}: {failure}\n{blame:?}\n{found:#}");
+    assert!(!blame.needed.is_empty(), "it needs a fault");
     for what in ["operation", "fault", "invariant", "flagOfOperation", "flagOfFault"] {
         assert_eq!(found["onScreen"][what], true, "{what} is not on the first screen");
     }
+    let operation = found["operation"].as_str().unwrap_or_default();
+    assert!(operation.contains("get key="), "{operation}");
 }
