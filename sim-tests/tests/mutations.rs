@@ -25,9 +25,9 @@ const KNOWN: &[(Bug, u64)] = &[
     (Bug::ConflictOneWay, 77),
     (Bug::ReadsJoinLate, 78),
     (Bug::RenewUnconfirmed, 87),
-    (Bug::PromiseBeforePersist, 102),
-    (Bug::KeepConflictingSuffix, 133),
-    (Bug::VoteTwice, 133),
+    (Bug::PromiseBeforePersist, 157),
+    (Bug::KeepConflictingSuffix, 279),
+    (Bug::VoteTwice, 671),
 ];
 
 /// Whether the run of `seed` with the bug fails; what came of it as a hunt of one run.

@@ -2,11 +2,17 @@
 //!
 //! The list is cut into pieces. A piece that fails alone becomes the list; else the list without one piece, where that
 //! fails; else the pieces are halved, until they are single things. What remains is 1-minimal: without any one of its
-//! things the failure is gone (as long as the test gives the same answer each time and is not told to stop).
+//! things the failure is gone (as long as the test gives the same answer each time and is not told to stop). That last part is what
+//! costs: each single thing is tried. Who only wants to be rid of the bulk says into how many pieces it is cut at most.
 
 /// Reduces `0..count`, all of which is known to fail. `first_failing` gets parts of it, each in order, and names the first
-/// one that still fails, if any. One that has no more time answers `None`: then the best so far is returned.
-pub fn ddmin(count: usize, mut first_failing: impl FnMut(&[Vec<usize>]) -> Option<usize>) -> Vec<usize> {
+/// one that still fails, if any. One that has no more time answers `None`: then the best so far is returned. The list is cut into
+/// `most` pieces at most; what remains is 1-minimal only if that is no less than its length.
+pub fn ddmin(
+    count: usize,
+    most: usize,
+    mut first_failing: impl FnMut(&[Vec<usize>]) -> Option<usize>,
+) -> Vec<usize> {
     let mut list: Vec<usize> = (0..count).collect();
     if list.is_empty() || first_failing(&[Vec::new()]).is_some() {
         return Vec::new();
@@ -30,7 +36,7 @@ pub fn ddmin(count: usize, mut first_failing: impl FnMut(&[Vec<usize>]) -> Optio
                 pieces = if found < pieces { 2 } else { (pieces - 1).max(2) };
                 list = shorter;
             }
-            None if pieces == list.len() => break,
+            None if pieces == list.len() || pieces >= most => break,
             None => pieces *= 2,
         }
     }

@@ -9,7 +9,7 @@ fn fails(list: &[usize], causes: &[Vec<usize>]) -> bool {
 }
 
 fn reduce(count: usize, mut fails: impl FnMut(&[usize]) -> bool) -> Vec<usize> {
-    ddmin(count, |parts| parts.iter().position(|part| fails(part)))
+    ddmin(count, usize::MAX, |parts| parts.iter().position(|part| fails(part)))
 }
 
 fn is_1_minimal(list: &[usize], fails: impl Fn(&[usize]) -> bool) -> bool {
@@ -54,7 +54,7 @@ quickcheck::quickcheck! {
         let count = usize::from(count) + 1;
         let cause = vec![vec![usize::from(cause) % count, 0]];
         let mut left = tests;
-        let best = ddmin(count, |parts| {
+        let best = ddmin(count, usize::MAX, |parts| {
             parts.iter().position(|part| {
                 left = left.saturating_sub(1);
                 left > 0 && fails(part, &cause)
@@ -62,6 +62,20 @@ quickcheck::quickcheck! {
         });
         fails(&best, &cause)
     }
+}
+
+#[test]
+fn few_pieces_leave_the_bulk_behind_in_few_tests() {
+    let mut tests = 0;
+    let causes = [vec![70, 77, 400]];
+    let left = ddmin(512, 16, |parts| {
+        parts.iter().position(|part| {
+            tests += 1;
+            fails(part, &causes)
+        })
+    });
+    assert!(fails(&left, &causes));
+    assert!(left.len() <= 16 && tests < 200, "{} of 512 are left after {tests} tests", left.len());
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! From a plan that fails to a small one that fails the same way: same checker and same invariant, whatever the text.
 //!
-//! The passes, cheapest first: cut the end off; take whole classes, clients and keys away; delta-debug the faults, then
-//! the operations; then fewer members, clients and machines; then less waiting; then smaller numbers. They are repeated
-//! until nothing changes. Then, where much is left, they are tried with a few other seeds of the small randomness: what
-//! was a matter of chance may need less with other dice.
+//! First the bulk goes: the end is cut off; whole classes of fault, clients and keys are taken away; large pieces of what is left; members,
+//! clients and machines. Each candidate is tried with a few seeds of the small randomness (delays, torn sectors): what was a
+//! matter of chance in a long run needs little with other dice, and one by one its operations would take thousands of runs.
+//!
+//! Then the details, with the dice as they fell: the same passes, with faults and operations delta-debugged to the last one, less waiting,
+//! and smaller numbers, until nothing changes. Where much is left even then, once more with other dice.
 //!
 //! The result depends on the plan alone, not on the number of threads: of the candidates of a pass the first that fails
 //! is taken. Only a budget of time makes it depend on the machine.
@@ -27,8 +29,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Seeds of the small randomness that are tried for each candidate in the second part.
+/// Seeds of the small randomness that are tried for each candidate where chance may help.
 const DICE: u64 = 4;
+/// Pieces into which faults and operations are cut at most while the bulk goes.
+const BULK_PIECES: usize = 16;
 /// With no more faults than this and no more operations than [`FEW_OPERATIONS`] other dice are not tried.
 const FEW_FAULTS: usize = 1;
 /// See [`FEW_FAULTS`].
@@ -190,6 +194,7 @@ struct Session<J> {
 impl<J: Judge> Session<J> {
     /// All passes until nothing changes; whether it came to that.
     fn go(&mut self, tell: &mut dyn FnMut(&'static str, &Self)) -> bool {
+        self.bulk(tell);
         loop {
             let before = self.best.to_string();
             self.tail();
@@ -197,7 +202,7 @@ impl<J: Judge> Session<J> {
             for role in [Role::Fault, Role::Operation] {
                 self.groups(role);
                 tell(if role == Role::Fault { "classes of fault" } else { "kinds of operation" }, self);
-                self.lines(role);
+                self.lines(role, usize::MAX);
                 tell(if role == Role::Fault { "faults" } else { "operations" }, self);
             }
             self.each(passes::shapes);
@@ -217,6 +222,21 @@ impl<J: Judge> Session<J> {
                 self.dice = DICE;
             }
         }
+    }
+
+    /// What takes much away with few runs, with other dice too.
+    fn bulk(&mut self, tell: &mut dyn FnMut(&'static str, &Self)) {
+        self.tail();
+        tell("cut the end", self);
+        self.dice = DICE;
+        for role in [Role::Fault, Role::Operation] {
+            self.groups(role);
+            self.lines(role, BULK_PIECES);
+            tell(if role == Role::Fault { "most faults" } else { "most operations" }, self);
+        }
+        self.each(passes::shapes);
+        tell("most members, clients, machines", self);
+        self.dice = 1;
     }
 
     /// Tries candidates, each with every seed of the dice; the first that fails is the new best.
@@ -246,10 +266,10 @@ impl<J: Judge> Session<J> {
         self.each(|best| passes::groups(best, role).iter().map(|group| best.without(group)).collect());
     }
 
-    /// Delta-debugs the lines of `role`.
-    fn lines(&mut self, role: Role) {
+    /// Delta-debugs the lines of `role`, cut into `most` pieces at most.
+    fn lines(&mut self, role: Role, most: usize) {
         let (whole, places) = (self.best.clone(), self.best.places(role));
-        ddmin(places.len(), |parts| {
+        ddmin(places.len(), most, |parts| {
             let without = |part: &Vec<usize>| {
                 let gone: Vec<_> = (0..places.len()).filter(|at| part.binary_search(at).is_err()).collect();
                 whole.without(&gone.iter().map(|at| places[*at]).collect::<Vec<_>>())
