@@ -162,12 +162,17 @@ function flags() {
   const box = $("flags");
   box.style.height = TOP + lane * rows.length + "px";
   box.replaceChildren();
+  const placed = [];
   const add = (name, at, until, number, text, go) => {
     if (until < from || at > to || !seen(number)) return;
     const flag = document.createElement("div");
     flag.className = "flag " + name; flag.textContent = text; flag.title = text; flag.onclick = go;
     box.append(flag);
-    const left = Math.min(Math.max(x(Math.max(at, from)), LEFT + 2), wide - flag.offsetWidth - 6);
+    let left = Math.max(x(Math.max(at, from)), LEFT + 2);
+    // Beside those of the lane that it would cover: faults often begin together.
+    for (const other of placed) if (other.number === number && left < other.right && left + flag.offsetWidth > other.left) left = other.right + 4;
+    left = Math.min(left, wide - flag.offsetWidth - 6);
+    placed.push({number, left, right: left + flag.offsetWidth});
     flag.style.left = left + "px"; flag.style.top = Math.max(y(number) + 1, 0) + "px";
   };
   for (const span of spans) if (span.needed && span.lane === 0) add("fault", span.from, span.to, 0, short(span.what), () => choose(run.events[span.index]));
