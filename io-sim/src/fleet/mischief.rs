@@ -5,6 +5,7 @@
 
 use super::machines::Machines;
 use super::plan::{Mishap, MishapKind, Site};
+use crate::sched::Effect;
 use crate::systemd::SystemdFaults;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -110,9 +111,15 @@ impl Mischief {
                 systemd.freeze();
             }
             MishapKind::Stall => world.pause(node),
-            MishapKind::Partition => self.each_way(machine, crate::World::cut),
+            MishapKind::Partition => {
+                world.sched().effect(Effect::Partition);
+                self.each_way(machine, crate::World::cut);
+            }
             MishapKind::Bus => systemd.drop_bus(),
-            MishapKind::Drift(ppm) => world.set_drift(node, ppm),
+            MishapKind::Drift(ppm) => {
+                world.sched().effect(Effect::Drift);
+                world.set_drift(node, ppm);
+            }
             MishapKind::CrashUnit(nth) => {
                 nth_of(&systemd.running_units(), nth).into_iter().for_each(|unit| systemd.crash_unit(unit));
             }

@@ -1,6 +1,7 @@
 //! A flannel plan from a seed, by swarm: which mishaps there are at all, how many machines, and whether subnets are scarce.
 
 use super::*;
+use crate::plan::Class;
 use kernel::rng::Stream;
 
 /// Nothing goes wrong before this.
@@ -56,14 +57,13 @@ fn store(seed: u64, draw: &mut Stream) -> Plan {
     (plan.calm_ms, plan.end_ms) = (CALM_MS, CALM_MS + AT_REST_MS);
     plan.knobs =
         crate::plan::Knobs { delay_us: pick(draw, &[100, 500, 2_000, 20_000]), ..Default::default() };
-    let mild = ["crash", "power-loss", "partition", "pause", "slow-disk"];
     let trouble = draw.chance(1, 2);
     plan.faults.retain(|fault| {
         let is_known = match &fault.target {
             crate::plan::Target::Leader | crate::plan::Target::Follower => true,
             crate::plan::Target::Members(members) => members.iter().all(|member| *member <= 3),
         };
-        trouble && is_known && mild.contains(&fault.class.name()) && fault.at_ms > QUIET_MS
+        trouble && is_known && Class::MILD.contains(&fault.class.name()) && fault.at_ms > QUIET_MS
     });
     plan
 }
