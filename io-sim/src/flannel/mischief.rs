@@ -76,6 +76,7 @@ impl Mischief {
             }
             MishapKind::Revoke
             | MishapKind::DeleteKey
+            | MishapKind::Spoil
             | MishapKind::Malformed
             | MishapKind::Stranger
             | MishapKind::Compact => self.0.operator.perform(machine, kind),

@@ -25,6 +25,11 @@ impl FleetPlan {
         let zones = pick(&mut draw, &[1, 2, 3]);
         let mut plan = FleetPlan { store, machines, zones, deeds: Vec::new(), mishaps: Vec::new() };
         plan.mishaps = mishaps(&mut Stream::new(seed, "fleet mishaps", 0), machines);
+        let lost = files_lost(&mut Stream::new(seed, "fleet files lost", 0), &plan.mishaps, machines);
+        plan.mishaps.extend(lost);
+        let dropped = history_dropped(&mut Stream::new(seed, "fleet history dropped", 0), &plan.mishaps);
+        plan.mishaps.extend(dropped);
+        plan.mishaps.sort_by_key(|mishap| mishap.at_ms);
         plan.deeds = Operator::new(seed, &plan).draw();
         plan.store.end_ms = plan.settled_ms() + AT_REST_MS;
         plan
@@ -56,7 +61,8 @@ fn store(seed: u64, draw: &mut Stream) -> Plan {
 }
 
 fn mishaps(draw: &mut Stream, machines: u16) -> Vec<Mishap> {
-    let enabled: Vec<&str> = MishapKind::NAMES.iter().copied().filter(|_| draw.chance(1, 3)).collect();
+    let names = MishapKind::NAMES[..MishapKind::OF_THE_SWARM].iter().copied();
+    let enabled: Vec<&str> = names.filter(|_| draw.chance(1, 3)).collect();
     let mut mishaps = Vec::new();
     for name in enabled {
         for _ in 0..draw.between(1, 4) {
@@ -81,6 +87,42 @@ fn company(mishaps: &[Mishap], draw: &mut Stream) -> Vec<Mishap> {
         Mishap { at_ms: bus.at_ms + bus.for_ms / 2, for_ms: 0, site: bus.site.clone(), kind }
     });
     behind.collect()
+}
+
+/// Somebody deletes files of units while the bus is away: systemd says nothing of it, and the agent looks once the bus is back.
+fn files_lost(draw: &mut Stream, mishaps: &[Mishap], machines: u16) -> Vec<Mishap> {
+    if !draw.chance(1, 8) {
+        return Vec::new();
+    }
+    let mut away: Vec<Mishap> =
+        mishaps.iter().filter(|mishap| mishap.kind == MishapKind::Bus).cloned().collect();
+    let mut lost = Vec::new();
+    if away.is_empty() {
+        let (at_ms, for_ms) = (draw.between(QUIET_MS + 8_000, CALM_MS - 6_000), draw.between(500, 3_000));
+        away.push(Mishap { at_ms, for_ms, site: site(draw, machines), kind: MishapKind::Bus });
+        lost.push(away[0].clone());
+    }
+    for bus in away {
+        let (at_ms, kind) = (bus.at_ms + bus.for_ms / 2, MishapKind::DeleteFile(draw.below(100)));
+        lost.push(Mishap { at_ms, for_ms: 0, site: bus.site, kind });
+    }
+    lost
+}
+
+/// The store drops its history, while watches are cut off from it if anything cuts them off.
+fn history_dropped(draw: &mut Stream, mishaps: &[Mishap]) -> Vec<Mishap> {
+    if !draw.chance(1, 6) {
+        return Vec::new();
+    }
+    let deaf = |mishap: &&Mishap| {
+        let kinds = [MishapKind::Partition, MishapKind::Pause, MishapKind::Stall];
+        kinds.contains(&mishap.kind) && mishap.for_ms >= 2_000
+    };
+    let mut times: Vec<u64> =
+        mishaps.iter().filter(deaf).map(|mishap| mishap.at_ms + mishap.for_ms - 300).collect();
+    times.push(draw.between(QUIET_MS + 2_000, CALM_MS - 3_000));
+    let compact = |at_ms| Mishap { at_ms, for_ms: 0, site: Site::Machines(vec![1]), kind: MishapKind::Compact };
+    times.into_iter().filter(|at_ms| *at_ms < CALM_MS - 1_000).map(compact).collect()
 }
 
 fn site(draw: &mut Stream, machines: u16) -> Site {
