@@ -14,6 +14,7 @@ use std::time::Duration;
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=4;
 const BLOCK: u64 = 4096;
 const STATE: &str = "member/state.redb";
+const WAL: &str = "member/wal";
 
 fn reached(report: &Report, probe: &str) -> bool {
     report.probes.contains_key(probe)
@@ -302,6 +303,32 @@ fn the_scrub_finds_a_sealed_segment_that_rots_and_it_is_given_up() {
             &["node: the scrub found a damaged segment", "node: a damaged segment was given up"],
         );
         assert_eq!(report.elections, 1, "nobody was held up: {report}");
+    }
+}
+
+#[test]
+fn a_member_whose_log_is_gone_keeps_its_state_and_elects_nobody_until_it_is_whole() {
+    for seed in SEEDS {
+        let story = Story::of(3).knobs("segment=1048576 checkpoint=2000");
+        let report = story.run(seed, |cluster| {
+            at(cluster, 6_000, |cluster| {
+                let (leader, member) = (leader(cluster), follower(cluster));
+                cluster.world().crash(cluster.node(leader));
+                on_disk(cluster, member, |io| {
+                    let names = io.disk.list(WAL).expect("it has a log");
+                    let removed = names.iter().try_for_each(|name| io.disk.remove(&format!("{WAL}/{name}")));
+                    removed.and_then(|()| io.disk.sync_dir(WAL)).expect("a sound disk");
+                });
+                cluster.start(member);
+                at(cluster, 11_000, move |cluster| {
+                    let elected = cluster.evidence().elected;
+                    demand(cluster, elected < Duration::from_millis(6_000), "it helped to elect");
+                    cluster.start(leader);
+                });
+                at(cluster, 13_900, move |cluster| demand_whole(cluster, member));
+            });
+        });
+        demand_reached(&report, &["recovery: a state without a log"]);
     }
 }
 

@@ -210,6 +210,7 @@ fn an_order_that_cannot_be_read_changes_nothing() {
     let mut machine = Machine1::launched("a.service", SLEEP);
     machine.store.set(&format!("{PREFIX}agent/{ID}/a.service"), "{\"of\": \"tomorrow\"}");
     machine.wait(5);
+    assert!(machine.probe.counts().contains_key("agent: an order cannot be read"));
     machine.crash();
     machine.wait(1);
     machine.boot();
