@@ -150,6 +150,54 @@ fn a_state_that_cannot_be_read_for_a_while_is_fetched_again_and_again() {
     }
 }
 
+/// Values that are large, and a log in memory that forgets at once.
+fn forgetful() -> Story {
+    Story::of(3).knobs("segment=8192 checkpoint=4096 catch-up=1").with(&large_values(1_500, 13_000))
+}
+
+#[test]
+fn a_state_that_is_fetched_too_late_is_fetched_again() {
+    let mut late = 0;
+    for seed in SEEDS {
+        // One of the others is of a release that lends nothing; the other is far away for a while, and so what it lends is
+        // behind what this member has asked for meanwhile.
+        let story = forgetful().with("fault slow-link at=3500ms for=7000ms on=3 by=950ms");
+        let report = story.run(seed, |cluster| {
+            cluster.speaks(1, 1);
+            cluster.may_end(2);
+            at(cluster, 4_000, |cluster| rot_state(cluster, 2));
+            at(cluster, 13_900, |cluster| demand_whole(cluster, 2));
+        });
+        late += u64::from(reached(&report, "node: a state that was fetched is too old"));
+    }
+    assert!(late > 0, "every state that came was new enough");
+}
+
+#[test]
+fn a_state_that_is_ahead_of_the_log_for_too_long_is_fetched_again() {
+    let mut ahead = 0;
+    for seed in SEEDS {
+        let report = forgetful().run(seed, |cluster| {
+            at(cluster, 4_000, |cluster| {
+                let (leader, member) = (leader(cluster), follower(cluster));
+                cluster.may_end(member);
+                // The third hears the leader and goes on; this member hears of it by what it fetches only.
+                let (here, there) = (cluster.node(member), cluster.node(leader));
+                cluster.world().cut(here, there);
+                cluster.world().cut(there, here);
+                rot_state(cluster, member);
+                at(cluster, 10_000, move |cluster| {
+                    cluster.world().heal(here, there);
+                    cluster.world().heal(there, here);
+                });
+                at(cluster, 13_900, move |cluster| demand_whole(cluster, member));
+            });
+        });
+        ahead += u64::from(reached(&report, "node: a state that was fetched is too new"));
+    }
+    assert!(ahead > 0, "every state that came was within reach of the log");
+}
+
 #[test]
 fn case_15_a_state_that_rotted_while_the_member_was_down_is_set_aside_and_fetched() {
     for seed in SEEDS {

@@ -77,11 +77,22 @@ fn rot_while_it_serves(draw: &mut Stream, plan: &mut Plan) {
     let Some(member) = rotting(draw, plan) else { return };
     (plan.knobs.cache_bytes, plan.knobs.overlay_bytes) = ROTTING;
     plan.knobs.checkpoint_bytes = plan.knobs.checkpoint_bytes.min(4 << 10);
+    plan.knobs.catch_up_entries = pick(draw, &[1, plan.knobs.catch_up_entries]);
     let mut at_ms = QUIET_MS + draw.below(4_000);
     while at_ms < CALM_MS - 6_000 {
         let for_ms = draw.between(500, 4_000);
-        let class = Class::BadSectors { count: pick(draw, &[20, 200]) };
-        plan.faults.push(Fault { at_ms, for_ms, target: Target::Members(vec![member]), class });
+        let mut fault = |at_ms, for_ms, members: Vec<u8>, class| {
+            plan.faults.push(Fault { at_ms, for_ms, target: Target::Members(members), class });
+        };
+        fault(at_ms, for_ms, vec![member], Class::BadSectors { count: pick(draw, &[20, 200]) });
+        // What is fetched then comes late, or is ahead of what the member hears of.
+        let other = member % plan.members + 1;
+        let (from, long) = (at_ms.saturating_sub(500).max(QUIET_MS), draw.between(2_000, 7_000));
+        match draw.below(4) {
+            0 => fault(from, long, vec![member.min(other), member.max(other)], Class::Partial),
+            1 => fault(from, long, vec![other], Class::SlowLink { by_ms: pick(draw, &[300, 900]) }),
+            _ => {}
+        }
         at_ms += for_ms + draw.between(1_000, 6_000);
     }
     let last = plan.operations.iter().map(|operation| operation.tag).max().unwrap_or(0);
