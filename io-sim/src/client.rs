@@ -205,13 +205,7 @@ impl Clients {
     }
 
     /// One stream of a watcher; returns the revision from which the next has to go on.
-    async fn span(
-        &self,
-        tag: Tag,
-        client: u8,
-        member: u8,
-        wanted: Wanted,
-    ) -> i64 {
+    async fn span(&self, tag: Tag, client: u8, member: u8, wanted: Wanted) -> i64 {
         let Wanted { request, beside, slow, until } = wanted;
         let world = self.0.cluster.world();
         let calm = Duration::from_millis(self.0.cluster.plan().calm_ms);

@@ -2,7 +2,7 @@
 //!
 //! - *The first day*: a minority of the founders is missing when the cluster begins.
 //! - *Comparisons*: members compare all keys with each other every few seconds.
-//! - *Few may wait*: of proposals without a leader, or without room, all but a few are refused.
+//! - *Few may wait*: of proposals without a leader, or without room, all but a few are refused, and a member's loop has a short inbox.
 //! - *Company*: watchers share their stream with others, and its buffer is small.
 //! - *Rot while it serves*: sectors of the state cannot be read for a while, again and again, under a member that needs them at once.
 //!
@@ -21,15 +21,19 @@ pub(super) fn add(plan: &mut Plan) {
     let (mut first, mut compare, mut few) =
         (stream("plan first day"), stream("plan comparisons"), stream("plan few may wait"));
     let (mut company, mut rot) = (stream("plan company"), stream("plan rot"));
-    plan.faults.extend(first_day(&mut first, plan));
-    if compare.chance(1, 8) {
+    let absent = first_day(&mut first, plan);
+    if compare.chance(1, 12) {
         plan.knobs.corrupt_check_ms = pick(&mut compare, &[1_500, 4_000, 10_000]);
     }
     if few.chance(1, 12) {
         plan.knobs.waiting = pick(&mut few, &[2, 8]);
+        plan.knobs.inbox = pick(&mut few, &[8, 32]);
     }
     keep_company(&mut company, plan);
-    rot_while_it_serves(&mut rot, plan);
+    match absent {
+        Some(absent) => plan.faults.push(absent),
+        None => rot_while_it_serves(&mut rot, plan),
+    }
     plan.faults.sort_by_key(|fault| fault.at_ms);
 }
 
@@ -41,10 +45,11 @@ fn has_bad_disks(plan: &Plan) -> bool {
     plan.faults.iter().any(|fault| bad(&fault.class))
 }
 
-/// A minority is not there at first. Not where a disk may be emptied later: a member that never ran and one that has forgotten
-/// everything, together and alone, are what no rule can tell from a first day (decision 5).
+/// A minority is not there at first. Not where a disk is bad: a member that comes late has everything to catch up with before it takes
+/// part in elections, and so has one that has lost something; and one that never ran and one that has forgotten everything,
+/// together and alone, are what no rule can tell from a first day (decision 5).
 fn first_day(draw: &mut Stream, plan: &Plan) -> Option<Fault> {
-    if plan.members < 3 || !draw.chance(1, 16) || has_bad_disks(plan) {
+    if plan.members < 3 || !draw.chance(1, 24) || has_bad_disks(plan) {
         return None;
     }
     let mut absent: Vec<u8> = (1..=plan.members).collect();
@@ -57,7 +62,7 @@ fn first_day(draw: &mut Stream, plan: &Plan) -> Option<Fault> {
 
 /// Some watchers get others beside them.
 fn keep_company(draw: &mut Stream, plan: &mut Plan) {
-    if !draw.chance(1, 8) {
+    if !draw.chance(1, 16) {
         return;
     }
     plan.knobs.watch_buffer = pick(draw, &[1, 2, plan.knobs.watch_buffer]);
@@ -89,12 +94,17 @@ fn rot_while_it_serves(draw: &mut Stream, plan: &mut Plan) {
         let other = member % plan.members + 1;
         let (from, long) = (at_ms.saturating_sub(500).max(QUIET_MS), draw.between(2_000, 7_000));
         match draw.below(4) {
-            0 => fault(from, long, vec![member.min(other), member.max(other)], Class::Partial),
-            1 => fault(from, long, vec![other], Class::SlowLink { by_ms: pick(draw, &[300, 900]) }),
+            0 | 1 => fault(from, long, vec![member.min(other), member.max(other)], Class::Partial),
+            2 => fault(from, long, vec![other], Class::SlowLink { by_ms: pick(draw, &[300, 900]) }),
             _ => {}
         }
         at_ms += for_ms + draw.between(1_000, 6_000);
     }
+    large_values(draw, plan);
+}
+
+/// Writes and reads of values that do not fit into memory, and watchers that want all of them again.
+fn large_values(draw: &mut Stream, plan: &mut Plan) {
     let last = plan.operations.iter().map(|operation| operation.tag).max().unwrap_or(0);
     let mut now = QUIET_MS;
     for tag in last + 1.. {
@@ -104,9 +114,14 @@ fn rot_while_it_serves(draw: &mut Stream, plan: &mut Plan) {
         }
         let client = draw.between(1, plan.clients.into()) as u8;
         let key = draw.between(40, 70) as u8;
-        let deed = match draw.below(4) {
-            0 | 1 => Deed::Put { key, size: 3_000, lease: 0, prev: draw.chance(1, 2) },
-            2 => Deed::Get { key, last: key, back: 0, limit: 0, stale: draw.chance(1, 2) },
+        let deed = match draw.below(40) {
+            0..20 => Deed::Put { key, size: 3_000, lease: 0, prev: draw.chance(1, 2) },
+            20..30 => Deed::Get { key, last: key, back: 0, limit: 0, stale: draw.chance(1, 2) },
+            30 => {
+                let (from, for_ms) = (-(draw.between(20, 300) as i16), draw.between(2_000, 6_000));
+                let (last, prev, only) = (70, draw.chance(1, 2), Only::All);
+                Deed::Watch { key: 0, last, from, slow_ms: 0, for_ms, prev, only, beside: 0 }
+            }
             _ => Deed::Delete { key, last: key, prev: true },
         };
         plan.operations.push(Operation { tag, at_ms: now, client, deed });
@@ -126,5 +141,9 @@ fn rotting(draw: &mut Stream, plan: &Plan) -> Option<u8> {
             Target::Leader | Target::Follower => return None,
         }
     }
-    if struck.is_empty() { Some(draw.between(1, plan.members.into()) as u8) } else { Some(pick(draw, &struck)) }
+    if struck.is_empty() {
+        Some(draw.between(1, plan.members.into()) as u8)
+    } else {
+        Some(pick(draw, &struck))
+    }
 }

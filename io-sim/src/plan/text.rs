@@ -170,8 +170,7 @@ fn parse_knobs(fields: &Fields<'_>) -> Parsed<Knobs> {
         large_sectors: fields.flag("large-sectors"),
         corrupt_check_ms: fields.number("corrupt-check", usual.corrupt_check_ms.into())?,
     };
-    let waits =
-        [knobs.window, knobs.inflight, knobs.queue, knobs.inbox, knobs.waiting, knobs.watch_buffer];
+    let waits = [knobs.window, knobs.inflight, knobs.queue, knobs.inbox, knobs.waiting, knobs.watch_buffer];
     if waits.contains(&0) || knobs.window > kernel::net::WINDOW_FRAMES as u64 {
         let text = "'window', 'inflight', 'queue', 'inbox', 'waiting' and 'watch-buffer' are 1 or more, 'window' at most 4096";
         return Err(text.to_string());
@@ -350,7 +349,12 @@ impl fmt::Display for Operation {
                     Only::Puts => " only=puts",
                     Only::Deletes => " only=deletes",
                 };
-                write!(f, " key={key}{last}{from}{slow}{long}{}{only}{}", flag("prev", prev), Pair("beside", beside, 0, ""))
+                write!(
+                    f,
+                    " key={key}{last}{from}{slow}{long}{}{only}{}",
+                    flag("prev", prev),
+                    Pair("beside", beside, 0, "")
+                )
             }
         }
     }

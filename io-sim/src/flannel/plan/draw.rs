@@ -128,7 +128,8 @@ fn slept_while_looking(draw: &mut Stream, machines: u16) -> Vec<Mishap> {
     let (from, count) = (draw.between(QUIET_MS + 2_000, 6_000), pick(draw, &[1, machines.div_ceil(2)]));
     let list = some(draw, machines, count);
     let mishap = |at_ms, for_ms, kind| Mishap { at_ms, for_ms, machines: list.clone(), kind };
-    let touch = MishapKind::Meddle(pick(draw, &[Meddling::DeleteRoute, Meddling::DeleteLink, Meddling::Down]));
+    let touch =
+        MishapKind::Meddle(pick(draw, &[Meddling::DeleteRoute, Meddling::DeleteLink, Meddling::Down]));
     let still = from + 500 + draw.below(1_500);
     vec![
         mishap(from, CALM_MS - from, MishapKind::Slow(pick(draw, &[200, 700]))),

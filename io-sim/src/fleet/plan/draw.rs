@@ -90,8 +90,10 @@ fn company(mishaps: &[Mishap], draw: &mut Stream) -> Vec<Mishap> {
 }
 
 /// Somebody deletes files of units while the bus is away: systemd says nothing of it, and the agent looks once the bus is back.
+/// Not where a fleetd may end before it has looked: the next one would know nothing of a unit that runs without its file.
 fn files_lost(draw: &mut Stream, mishaps: &[Mishap], machines: u16) -> Vec<Mishap> {
-    if !draw.chance(1, 8) {
+    let ends = |mishap: &Mishap| matches!(mishap.kind, MishapKind::Crash | MishapKind::Restart);
+    if !draw.chance(1, 4) || mishaps.iter().any(ends) {
         return Vec::new();
     }
     let mut away: Vec<Mishap> =
@@ -121,7 +123,8 @@ fn history_dropped(draw: &mut Stream, mishaps: &[Mishap]) -> Vec<Mishap> {
     let mut times: Vec<u64> =
         mishaps.iter().filter(deaf).map(|mishap| mishap.at_ms + mishap.for_ms - 300).collect();
     times.push(draw.between(QUIET_MS + 2_000, CALM_MS - 3_000));
-    let compact = |at_ms| Mishap { at_ms, for_ms: 0, site: Site::Machines(vec![1]), kind: MishapKind::Compact };
+    let compact =
+        |at_ms| Mishap { at_ms, for_ms: 0, site: Site::Machines(vec![1]), kind: MishapKind::Compact };
     times.into_iter().filter(|at_ms| *at_ms < CALM_MS - 1_000).map(compact).collect()
 }
 

@@ -266,7 +266,9 @@ impl fmt::Display for Mishap {
             | MishapKind::CancelJobs(permille)
             | MishapKind::Refuse(permille)
             | MishapKind::Files(permille) => write!(f, " permille={permille}"),
-            MishapKind::CrashUnit(nth) | MishapKind::StopBehind(nth) | MishapKind::DeleteFile(nth) => write!(f, " nth={nth}"),
+            MishapKind::CrashUnit(nth) | MishapKind::StopBehind(nth) | MishapKind::DeleteFile(nth) => {
+                write!(f, " nth={nth}")
+            }
             MishapKind::Drift(ppm) => write!(f, " ppm={ppm}"),
             _ => Ok(()),
         }

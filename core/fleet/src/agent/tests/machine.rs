@@ -51,7 +51,15 @@ impl Machine1 {
         let store = MapKv::on(Arc::new(room.clone()));
         room.process().spawn("leases", Box::pin(store.clone().keep_time()));
         let (line, systemd) = (store.client(), Script::new(&room));
-        Machine1 { room, store, line, systemd, agent: None, instance: "boot-1".to_owned(), probe: Probe::counting() }
+        Machine1 {
+            room,
+            store,
+            line,
+            systemd,
+            agent: None,
+            instance: "boot-1".to_owned(),
+            probe: Probe::counting(),
+        }
     }
 
     /// fleetd starts.

@@ -186,7 +186,11 @@ fn a_watcher_whose_history_is_compacted_while_it_is_read_is_told() {
     }
     world.compact_before_the_next_reading(4);
     expect(&mut reader, &["1 0: created", "2 0: a=1@2", "4 0: canceled compacted 4"]);
-    assert!(probe.counts().contains_key("watch: compacted while a watcher caught up"), "{:?}", probe.counts());
+    assert!(
+        probe.counts().contains_key("watch: compacted while a watcher caught up"),
+        "{:?}",
+        probe.counts()
+    );
 }
 
 #[test]
