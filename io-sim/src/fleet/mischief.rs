@@ -133,9 +133,6 @@ impl Mischief {
             MishapKind::StopBehind(nth) => {
                 nth_of(&systemd.running_units(), nth).into_iter().for_each(|unit| systemd.stop_behind(unit));
             }
-            MishapKind::DeleteFile(nth) => {
-                nth_of(&systemd.running_units(), nth).into_iter().for_each(|unit| systemd.delete_file(unit));
-            }
             MishapKind::Compact => self.0.operator.compact(),
             _ => self.change_faults(number, machine, Some(kind)),
         }
@@ -164,10 +161,7 @@ impl Mischief {
             MishapKind::Partition => self.each_way(machine, crate::World::heal),
             MishapKind::Bus => systemd.restore_bus(),
             MishapKind::Drift(_) => world.set_drift(node, 0),
-            MishapKind::CrashUnit(_)
-            | MishapKind::StopBehind(_)
-            | MishapKind::DeleteFile(_)
-            | MishapKind::Compact => {}
+            MishapKind::CrashUnit(_) | MishapKind::StopBehind(_) | MishapKind::Compact => {}
             _ => self.change_faults(number, machine, None),
         }
     }

@@ -189,11 +189,6 @@ impl SimSystemd {
         }
     }
 
-    /// Somebody deletes the file of a unit. systemd goes on with what it has in memory, and tells nobody.
-    pub fn delete_file(&self, unit: &str) {
-        self.lock().files.remove(unit);
-    }
-
     /// The bus goes away: calls under way are lost (done or not), and so are signals.
     pub fn drop_bus(&self) {
         let mut state = self.lock();

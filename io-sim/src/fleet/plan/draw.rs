@@ -25,8 +25,6 @@ impl FleetPlan {
         let zones = pick(&mut draw, &[1, 2, 3]);
         let mut plan = FleetPlan { store, machines, zones, deeds: Vec::new(), mishaps: Vec::new() };
         plan.mishaps = mishaps(&mut Stream::new(seed, "fleet mishaps", 0), machines);
-        let lost = files_lost(&mut Stream::new(seed, "fleet files lost", 0), &plan.mishaps, machines);
-        plan.mishaps.extend(lost);
         let dropped = history_dropped(&mut Stream::new(seed, "fleet history dropped", 0), &plan.mishaps);
         plan.mishaps.extend(dropped);
         plan.mishaps.sort_by_key(|mishap| mishap.at_ms);
@@ -87,28 +85,6 @@ fn company(mishaps: &[Mishap], draw: &mut Stream) -> Vec<Mishap> {
         Mishap { at_ms: bus.at_ms + bus.for_ms / 2, for_ms: 0, site: bus.site.clone(), kind }
     });
     behind.collect()
-}
-
-/// Somebody deletes files of units while the bus is away: systemd says nothing of it, and the agent looks once the bus is back.
-/// Not where a fleetd may end before it has looked: the next one would know nothing of a unit that runs without its file.
-fn files_lost(draw: &mut Stream, mishaps: &[Mishap], machines: u16) -> Vec<Mishap> {
-    let ends = |mishap: &Mishap| matches!(mishap.kind, MishapKind::Crash | MishapKind::Restart);
-    if !draw.chance(1, 4) || mishaps.iter().any(ends) {
-        return Vec::new();
-    }
-    let mut away: Vec<Mishap> =
-        mishaps.iter().filter(|mishap| mishap.kind == MishapKind::Bus).cloned().collect();
-    let mut lost = Vec::new();
-    if away.is_empty() {
-        let (at_ms, for_ms) = (draw.between(QUIET_MS + 8_000, CALM_MS - 6_000), draw.between(500, 3_000));
-        away.push(Mishap { at_ms, for_ms, site: site(draw, machines), kind: MishapKind::Bus });
-        lost.push(away[0].clone());
-    }
-    for bus in away {
-        let (at_ms, kind) = (bus.at_ms + bus.for_ms / 2, MishapKind::DeleteFile(draw.below(100)));
-        lost.push(Mishap { at_ms, for_ms: 0, site: bus.site, kind });
-    }
-    lost
 }
 
 /// The store drops its history, while watches are cut off from it if anything cuts them off.

@@ -138,15 +138,13 @@ pub enum MishapKind {
     StopBehind(u64),
     /// fleetd's clock runs fast (above 0) or slow, by so many parts per million.
     Drift(i64),
-    /// Somebody deletes the file of the n-th running unit (modulo their number) behind the agent's back.
-    DeleteFile(u64),
     /// The store drops its history.
     Compact,
 }
 
 impl MishapKind {
     /// The names of all kinds, as they stand in the text form.
-    pub const NAMES: [&str; 21] = [
+    pub const NAMES: [&str; 20] = [
         "crash",
         "restart",
         "power-loss",
@@ -166,7 +164,6 @@ impl MishapKind {
         "crash-unit",
         "stop-behind",
         "drift",
-        "delete-file",
         "compact",
     ];
 
@@ -195,7 +192,6 @@ impl MishapKind {
             MishapKind::CrashUnit(_) => "crash-unit",
             MishapKind::StopBehind(_) => "stop-behind",
             MishapKind::Drift(_) => "drift",
-            MishapKind::DeleteFile(_) => "delete-file",
             MishapKind::Compact => "compact",
         }
     }

@@ -173,7 +173,6 @@ fn parse_kind(name: &str, fields: &Fields<'_>) -> Parsed<MishapKind> {
         "crash-unit" => MishapKind::CrashUnit(fields.required("nth")?),
         "stop-behind" => MishapKind::StopBehind(fields.required("nth")?),
         "drift" => MishapKind::Drift(fields.required("ppm")?),
-        "delete-file" => MishapKind::DeleteFile(fields.required("nth")?),
         "compact" => MishapKind::Compact,
         other => return Err(format!("'{other}' is no mishap: {}", MishapKind::NAMES.join(", "))),
     })
@@ -266,9 +265,7 @@ impl fmt::Display for Mishap {
             | MishapKind::CancelJobs(permille)
             | MishapKind::Refuse(permille)
             | MishapKind::Files(permille) => write!(f, " permille={permille}"),
-            MishapKind::CrashUnit(nth) | MishapKind::StopBehind(nth) | MishapKind::DeleteFile(nth) => {
-                write!(f, " nth={nth}")
-            }
+            MishapKind::CrashUnit(nth) | MishapKind::StopBehind(nth) => write!(f, " nth={nth}"),
             MishapKind::Drift(ppm) => write!(f, " ppm={ppm}"),
             _ => Ok(()),
         }

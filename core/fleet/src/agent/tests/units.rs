@@ -225,6 +225,17 @@ fn an_order_that_cannot_be_read_changes_nothing() {
 }
 
 #[test]
+fn a_file_that_somebody_deletes_is_put_back() {
+    let machine = Machine1::launched("a.service", SLEEP);
+    machine.systemd.delete_file("a.service");
+    machine.systemd.resync();
+    machine.wait(5);
+    assert!(machine.probe.counts().contains_key("agent: a file has gone behind its back"));
+    let unit = vec!["a.service".to_owned()];
+    assert_eq!((machine.systemd.files(), machine.systemd.running()), (unit.clone(), unit));
+}
+
+#[test]
 fn a_unit_that_comes_and_goes_is_not_told_of_each_time() {
     let machine = Machine1::launched("a.service", SLEEP);
     let revision = machine.store.revision();
