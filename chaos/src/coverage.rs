@@ -6,6 +6,7 @@
 use io_sim::Effect;
 use io_sim::checkers::Failure;
 use io_sim::load::{Kind, replay_line};
+use io_sim::plan::Class;
 use io_sim::runner::{Counts, Report};
 use kernel::rng::mix;
 use serde_json::{Value, json};
@@ -87,8 +88,8 @@ impl Coverage {
     /// The classes of fault that these kinds of run may have.
     fn known_classes(&self) -> BTreeSet<&'static str> {
         // Every kind of run stands on a store.
-        let kinds = self.kinds.iter().chain([&Kind::Store]);
-        kinds.flat_map(|kind| kind.classes().iter().copied()).collect()
+        let own = self.kinds.iter().flat_map(|kind| kind.classes());
+        own.chain(&Class::MILD).copied().collect()
     }
 
     /// Named points that no run reached and the book does not explain.
@@ -244,5 +245,21 @@ mod tests {
         coverage.kinds.insert(Kind::Store);
         assert!(!coverage.is_complete());
         assert!(coverage.absent().contains(&"partition"));
+    }
+
+    #[test]
+    fn a_campaign_is_judged_by_what_its_runs_can_have() {
+        let judged = |kind| {
+            let mut coverage = Coverage::default();
+            coverage.kinds.insert(kind);
+            (coverage.absent(), coverage.never())
+        };
+        let (classes, points) = judged(Kind::Store);
+        assert!(classes.contains(&"bit-rot") && !classes.contains(&"late-signals"));
+        assert!(points.contains(&"wal: rolled") && !points.iter().any(|point| point.starts_with("agent:")));
+        let (classes, points) = judged(Kind::Fleet);
+        assert!(classes.contains(&"late-signals") && classes.contains(&"slow-disk"));
+        assert!(!classes.contains(&"bit-rot") && !classes.contains(&"deaf"));
+        assert!(points.iter().all(|point| point.starts_with("agent:") || point.starts_with("engine:")));
     }
 }

@@ -170,7 +170,7 @@ impl Clients {
 
     async fn watch(&self, operation: plan::Operation, until: Duration) {
         let plan::Operation { tag, client, deed, .. } = operation;
-        let Deed::Watch { key, last, from, slow_ms, prev, only, .. } = deed else { return };
+        let Deed::Watch { key, last, from, slow_ms, prev, only, beside, .. } = deed else { return };
         let (mut member, mut start) = self.mind(client, |mind| (mind.member, start_of(from, &mind.known)));
         let request = watch_of(key, last, start, prev, only);
         let (key, range_end) = (request.key.clone(), request.range_end.clone());
@@ -188,7 +188,8 @@ impl Clients {
                     responses: Vec::new(),
                 });
             });
-            start = self.span(tag, client, member, request, slow, until).await;
+            let wanted = Wanted { request, beside, slow, until };
+            start = self.span(tag, client, member, wanted).await;
             if self.now() < until {
                 self.sleep(RECONNECT).await;
                 member = self.elsewhere(client, member);
@@ -204,22 +205,15 @@ impl Clients {
     }
 
     /// One stream of a watcher; returns the revision from which the next has to go on.
-    async fn span(
-        &self,
-        tag: Tag,
-        client: u8,
-        member: u8,
-        request: WatchCreateRequest,
-        slow: Duration,
-        until: Duration,
-    ) -> i64 {
+    async fn span(&self, tag: Tag, client: u8, member: u8, wanted: Wanted) -> i64 {
+        let Wanted { request, beside, slow, until } = wanted;
         let world = self.0.cluster.world();
         let calm = Duration::from_millis(self.0.cluster.plan().calm_ms);
         let (from, to) = (self.0.nodes[usize::from(client) - 1], self.0.cluster.node(member));
         let mut next = request.start_revision;
         let (Some(running), Some(io)) = (self.0.cluster.member(member), world.io(to)) else { return next };
         let (responses, mut arriving) = mpsc::channel(PIPE);
-        world.spawn_on(to, "watch stream", pump(running, io.clock, request, responses));
+        world.spawn_on(to, "watch stream", pump(running, io.clock, request, beside, responses));
         while let Some(response) = self.before(until, arriving.next()).await.flatten() {
             if let Some(delay) = world.link(to, from, WEIGHT).first() {
                 self.sleep(*delay).await;
@@ -267,18 +261,31 @@ pub fn after(response: &WatchResponse, next: i64) -> i64 {
     }
 }
 
+/// What a watcher asks of one stream.
+struct Wanted {
+    request: WatchCreateRequest,
+    /// Further watchers on the stream.
+    beside: u8,
+    /// How long it takes over each response.
+    slow: Duration,
+    until: Duration,
+}
+
 /// The member's side of a watch: passes responses on as long as somebody takes them, and asks for progress now and
-/// then.
+/// then. What the watchers beside the first are told is read and dropped: watchers with streams of their own are judged.
 async fn pump(
     member: Member,
     clock: Arc<dyn Clock>,
     request: WatchCreateRequest,
+    beside: u8,
     mut responses: mpsc::Sender<WatchResponse>,
 ) {
     let Ok(mut stream) = member.watch().await else { return };
-    let create = WatchRequest { request_union: Some(WatchRequestUnion::CreateRequest(request)) };
-    if stream.request(create).await.is_err() {
-        return;
+    for _ in 0..=beside {
+        let create = WatchRequestUnion::CreateRequest(request.clone());
+        if stream.request(WatchRequest { request_union: Some(create) }).await.is_err() {
+            return;
+        }
     }
     // Asked before anything was read: a watcher that has the past to catch up with must not be told that it is complete.
     let at_once = WatchRequestUnion::ProgressRequest(WatchProgressRequest {});
@@ -288,6 +295,8 @@ async fn pump(
     let mut ask = clock.sleep_until(clock.now() + ASK_PROGRESS);
     loop {
         match next_or(&mut stream, &mut ask).await {
+            // Ids count from 0; -1 means all of the stream.
+            Some(Ok(response)) if response.watch_id > 0 => {}
             Some(Ok(response)) => {
                 let room = poll_fn(|context| responses.poll_ready(context)).await;
                 if room.and_then(|()| responses.start_send(response)).is_err() {

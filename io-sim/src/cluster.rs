@@ -336,11 +336,13 @@ impl Cluster {
             cache_bytes: knobs.cache_bytes as usize,
             watch_buffer: knobs.watch_buffer as usize,
             inbox: knobs.inbox as usize,
+            waiting_proposals: knobs.waiting as usize,
             peer_queue: knobs.queue as usize,
             max_inflight: knobs.inflight as usize,
             progress_interval: Duration::from_secs(3),
             protocol: self.script().protocols.get(&member).copied().unwrap_or(store::PROTOCOL),
             scrub_pause: SCRUB_PAUSE,
+            corrupt_check: Duration::from_millis(knobs.corrupt_check_ms),
             observer: Some(Arc::new(Watchman { cluster: self.clone(), member })),
             ..MemberConfig::new(member.into(), 1, peers.collect())
         }

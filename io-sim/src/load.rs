@@ -68,7 +68,8 @@ impl Kind {
         }
     }
 
-    /// The classes of fault that a run of this kind may have, besides the store's.
+    /// The classes of fault that runs of this kind are there for. What is not a store's run has some of the store's besides:
+    /// [`Class::MILD`].
     pub fn classes(self) -> &'static [&'static str] {
         match self {
             Kind::Store => &Class::NAMES,

@@ -14,6 +14,7 @@ use std::time::Duration;
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=4;
 const BLOCK: u64 = 4096;
 const STATE: &str = "member/state.redb";
+const WAL: &str = "member/wal";
 
 fn reached(report: &Report, probe: &str) -> bool {
     report.probes.contains_key(probe)
@@ -147,6 +148,54 @@ fn a_state_that_cannot_be_read_for_a_while_is_fetched_again_and_again() {
         });
         demand_reached(&report, &["node: the state is damaged"]);
     }
+}
+
+/// Values that are large, and a log in memory that forgets at once.
+fn forgetful() -> Story {
+    Story::of(3).knobs("segment=8192 checkpoint=4096 catch-up=1").with(&large_values(1_500, 13_000))
+}
+
+#[test]
+fn a_state_that_is_fetched_too_late_is_fetched_again() {
+    let mut late = 0;
+    for seed in SEEDS {
+        // One of the others is of a release that lends nothing; the other is far away for a while, and so what it lends is
+        // behind what this member has asked for meanwhile.
+        let story = forgetful().with("fault slow-link at=3500ms for=7000ms on=3 by=950ms");
+        let report = story.run(seed, |cluster| {
+            cluster.speaks(1, 1);
+            cluster.may_end(2);
+            at(cluster, 4_000, |cluster| rot_state(cluster, 2));
+            at(cluster, 13_900, |cluster| demand_whole(cluster, 2));
+        });
+        late += u64::from(reached(&report, "node: a state that was fetched is too old"));
+    }
+    assert!(late > 0, "every state that came was new enough");
+}
+
+#[test]
+fn a_state_that_is_ahead_of_the_log_for_too_long_is_fetched_again() {
+    let mut ahead = 0;
+    for seed in SEEDS {
+        let report = forgetful().run(seed, |cluster| {
+            at(cluster, 4_000, |cluster| {
+                let (leader, member) = (leader(cluster), follower(cluster));
+                cluster.may_end(member);
+                // The third hears the leader and goes on; this member hears of it by what it fetches only.
+                let (here, there) = (cluster.node(member), cluster.node(leader));
+                cluster.world().cut(here, there);
+                cluster.world().cut(there, here);
+                rot_state(cluster, member);
+                at(cluster, 10_000, move |cluster| {
+                    cluster.world().heal(here, there);
+                    cluster.world().heal(there, here);
+                });
+                at(cluster, 13_900, move |cluster| demand_whole(cluster, member));
+            });
+        });
+        ahead += u64::from(reached(&report, "node: a state that was fetched is too new"));
+    }
+    assert!(ahead > 0, "every state that came was within reach of the log");
 }
 
 #[test]
@@ -302,6 +351,32 @@ fn the_scrub_finds_a_sealed_segment_that_rots_and_it_is_given_up() {
             &["node: the scrub found a damaged segment", "node: a damaged segment was given up"],
         );
         assert_eq!(report.elections, 1, "nobody was held up: {report}");
+    }
+}
+
+#[test]
+fn a_member_whose_log_is_gone_keeps_its_state_and_elects_nobody_until_it_is_whole() {
+    for seed in SEEDS {
+        let story = Story::of(3).knobs("segment=1048576 checkpoint=2000");
+        let report = story.run(seed, |cluster| {
+            at(cluster, 6_000, |cluster| {
+                let (leader, member) = (leader(cluster), follower(cluster));
+                cluster.world().crash(cluster.node(leader));
+                on_disk(cluster, member, |io| {
+                    let names = io.disk.list(WAL).expect("it has a log");
+                    let removed = names.iter().try_for_each(|name| io.disk.remove(&format!("{WAL}/{name}")));
+                    removed.and_then(|()| io.disk.sync_dir(WAL)).expect("a sound disk");
+                });
+                cluster.start(member);
+                at(cluster, 11_000, move |cluster| {
+                    let elected = cluster.evidence().elected;
+                    demand(cluster, elected < Duration::from_millis(6_000), "it helped to elect");
+                    cluster.start(leader);
+                });
+                at(cluster, 13_900, move |cluster| demand_whole(cluster, member));
+            });
+        });
+        demand_reached(&report, &["recovery: a state without a log"]);
     }
 }
 

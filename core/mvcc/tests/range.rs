@@ -219,10 +219,12 @@ fn revoking_deletes_the_keys_in_order_at_one_revision() {
 
 #[test]
 fn an_entry_that_was_applied_is_skipped() {
-    let store = open(&MemDisk::new());
+    let probe = kernel::Probe::counting();
+    let store = open_with(&MemDisk::new(), mvcc::Options { probe: probe.clone(), ..Default::default() });
     next(&store, &put("a", "1"));
     let again = store.apply(1, 1, &put("a", "1")).unwrap();
     assert_eq!((again.result, again.events.len(), store.revision()), (Ok(Response::None), 0, 2));
+    assert_eq!(probe.counts().get("mvcc: an entry was skipped, the state has it"), Some(&1));
 }
 
 #[test]

@@ -14,8 +14,6 @@ use kernel::{Bug, KvError};
 use mvcc::Command;
 use std::time::Duration;
 
-/// Proposals that may wait for a leader or for room; more are refused as too many.
-const WAITING_PROPOSALS: usize = 5_000;
 /// Revokes that may be proposed in a second, as etcd's.
 const REVOKES_A_SECOND: u128 = 1_000;
 
@@ -25,7 +23,7 @@ impl Node {
             let _ = reply.send(Err(KvError::no_space()));
             return;
         }
-        if self.run.waiting.len() >= WAITING_PROPOSALS {
+        if self.run.waiting.len() >= self.config.waiting_proposals {
             self.io.probe.sometimes("node: refused a proposal because too many wait");
             let _ = reply.send(Err(KvError::too_many_requests()));
             return;

@@ -67,6 +67,8 @@ pub struct MemberConfig {
     pub scrub_pause: Duration,
     /// Events that may wait for the loop; more requests are refused, peers wait.
     pub inbox: usize,
+    /// Proposals that may wait for a leader or for room; more are refused as too many.
+    pub waiting_proposals: usize,
     /// Frames that may wait for one peer; more are dropped.
     pub peer_queue: usize,
     /// Appends that the leader sends to one follower before it waits for an answer.
@@ -104,6 +106,7 @@ impl MemberConfig {
             scrub_bytes: 4 << 20,
             scrub_pause: Duration::from_secs(3_600),
             inbox: 16_384,
+            waiting_proposals: 5_000,
             peer_queue: 4_096,
             max_inflight: 512,
             corrupt_check: Duration::ZERO,

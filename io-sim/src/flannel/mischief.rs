@@ -4,6 +4,7 @@ use super::machines::Machines;
 use super::operator::Operator;
 use super::plan::{Mishap, MishapKind};
 use crate::links::LinksFaults;
+use crate::sched::Effect;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -64,11 +65,18 @@ impl Mischief {
                 machines.power_loss(machine);
             }
             MishapKind::Pause => machines.still(machine),
-            MishapKind::Partition => self.each_way(machine, crate::World::cut),
+            MishapKind::Partition => {
+                machines.world().sched().effect(Effect::Partition);
+                self.each_way(machine, crate::World::cut);
+            }
             MishapKind::Deaf => machines.deafen(machine, true),
-            MishapKind::Drift(ppm) => machines.world().set_drift(machines.node(machine), ppm),
+            MishapKind::Drift(ppm) => {
+                machines.world().sched().effect(Effect::Drift);
+                machines.world().set_drift(machines.node(machine), ppm);
+            }
             MishapKind::Revoke
             | MishapKind::DeleteKey
+            | MishapKind::Spoil
             | MishapKind::Malformed
             | MishapKind::Stranger
             | MishapKind::Compact => self.0.operator.perform(machine, kind),

@@ -172,6 +172,9 @@ impl Operator {
             let done = self.kv.lease_revoke(LeaseRevokeRequest { id: lease.lease }).await;
             return done.is_ok_or_definite();
         }
+        if kind == MishapKind::Spoil {
+            return self.put(&format!("subnets/{}", lease.key), "{", lease.lease).await;
+        }
         let key = self.registry().lease_key(&lease.key).into();
         self.kv.delete_range(DeleteRangeRequest { key, ..Default::default() }).await.is_ok()
     }

@@ -115,7 +115,8 @@ impl Machines {
         Registry::new(Arc::new(self.kv(node)), DEFAULT_PREFIX)
     }
 
-    fn kv(&self, node: NodeId) -> SimKv {
+    /// The store as somebody on `node` sees it.
+    pub(super) fn kv(&self, node: NodeId) -> SimKv {
         let members = u32::from(self.0.store.plan().members);
         SimKv::new(&self.0.store, node, (node.0 % members + 1) as u8)
     }

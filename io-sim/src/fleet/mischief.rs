@@ -4,7 +4,9 @@
 //! so overlapping ones end one by one.
 
 use super::machines::Machines;
+use super::operator::Operator;
 use super::plan::{Mishap, MishapKind, Site};
+use crate::sched::Effect;
 use crate::systemd::SystemdFaults;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -29,6 +31,7 @@ pub struct Mischief(Arc<Inner>);
 
 struct Inner {
     machines: Machines,
+    operator: Operator,
     diary: Mutex<Vec<Trouble>>,
     /// The mishaps that are on, by machine, each with its place in the plan.
     active: Mutex<BTreeMap<u16, BTreeMap<usize, MishapKind>>>,
@@ -36,8 +39,13 @@ struct Inner {
 
 impl Mischief {
     /// Puts the plan's mishaps on the calendar.
-    pub fn gather(machines: &Machines) -> Mischief {
-        let inner = Inner { machines: machines.clone(), diary: Mutex::default(), active: Mutex::default() };
+    pub fn gather(machines: &Machines, operator: &Operator) -> Mischief {
+        let inner = Inner {
+            machines: machines.clone(),
+            operator: operator.clone(),
+            diary: Mutex::default(),
+            active: Mutex::default(),
+        };
         let mischief = Mischief(Arc::new(inner));
         let calm_ms = machines.plan().store.calm_ms;
         for (number, mishap) in machines.plan().mishaps.iter().enumerate() {
@@ -110,15 +118,22 @@ impl Mischief {
                 systemd.freeze();
             }
             MishapKind::Stall => world.pause(node),
-            MishapKind::Partition => self.each_way(machine, crate::World::cut),
+            MishapKind::Partition => {
+                world.sched().effect(Effect::Partition);
+                self.each_way(machine, crate::World::cut);
+            }
             MishapKind::Bus => systemd.drop_bus(),
-            MishapKind::Drift(ppm) => world.set_drift(node, ppm),
+            MishapKind::Drift(ppm) => {
+                world.sched().effect(Effect::Drift);
+                world.set_drift(node, ppm);
+            }
             MishapKind::CrashUnit(nth) => {
                 nth_of(&systemd.running_units(), nth).into_iter().for_each(|unit| systemd.crash_unit(unit));
             }
             MishapKind::StopBehind(nth) => {
                 nth_of(&systemd.running_units(), nth).into_iter().for_each(|unit| systemd.stop_behind(unit));
             }
+            MishapKind::Compact => self.0.operator.compact(),
             _ => self.change_faults(number, machine, Some(kind)),
         }
     }
@@ -146,7 +161,7 @@ impl Mischief {
             MishapKind::Partition => self.each_way(machine, crate::World::heal),
             MishapKind::Bus => systemd.restore_bus(),
             MishapKind::Drift(_) => world.set_drift(node, 0),
-            MishapKind::CrashUnit(_) | MishapKind::StopBehind(_) => {}
+            MishapKind::CrashUnit(_) | MishapKind::StopBehind(_) | MishapKind::Compact => {}
             _ => self.change_faults(number, machine, None),
         }
     }

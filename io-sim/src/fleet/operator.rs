@@ -6,7 +6,9 @@
 use super::machines::Machines;
 use super::plan::{Deed, Wish, machine_id, unit_name};
 use crate::sched::NodeId;
-use fleet::registry::{Batch, Event, Registry, RegistryError, Scope, Written};
+use fleet::registry::{Batch, Event, Registry, RegistryError, Scope, Watch, Written};
+use kernel::Kv;
+use kernel::types::CompactionRequest;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -88,10 +90,39 @@ impl Operator {
                         self.0.machines.set_leading(leader.map(|leader| leader.machine));
                     }
                 }),
-                Ok(Batch::Resync) => return,
+                Ok(Batch::Resync) => watch = self.see_who_leads().await,
                 Err(_) => world.sleep_until(world.now() + AGAIN).await,
             }
         }
+    }
+
+    /// Looks who leads now; what comes after that is heard by the watch.
+    async fn see_who_leads(&self) -> Watch {
+        let (world, registry) = (self.0.machines.world(), self.registry());
+        loop {
+            if let Ok(seen) = registry.load().await {
+                self.0.machines.set_leading(seen.leader.map(|leader| leader.machine));
+                return registry.watch(seen.revision + 1, &Scope::Leader);
+            }
+            world.sleep_until(world.now() + AGAIN).await;
+        }
+    }
+
+    /// Drops the store's history up to now; tries a few times.
+    pub fn compact(&self) {
+        let operator = self.clone();
+        self.0.machines.world().spawn_on(self.0.node, "compact", async move {
+            let (world, kv) = (operator.0.machines.world(), operator.0.machines.kv(operator.0.node));
+            for _ in 0..ATTEMPTS {
+                if let Ok(seen) = operator.registry().load().await {
+                    let request = CompactionRequest { revision: seen.revision, physical: false };
+                    if kv.compact(request).await.map_or_else(|error| error.is_definite(), |_| true) {
+                        return;
+                    }
+                }
+                world.sleep_until(world.now() + AGAIN).await;
+            }
+        });
     }
 
     /// What he did so far.

@@ -76,7 +76,7 @@ fn in_world<T>(
         trace::attach(world, u32::from(plan.store.members) + u32::from(plan.machines) + 1, sink);
     }
     let _storm = Storm::gather(&store);
-    let mischief = Mischief::gather(&machines);
+    let mischief = Mischief::gather(&machines, &operator);
     let fleet = Fleet { machines, operator, mischief };
     script(&fleet);
     store.members().for_each(|member| store.start(member));

@@ -4,6 +4,7 @@
 //! nothing, so that any part of a plan is a plan.
 
 use super::{BRIDGE, EXTERNAL, Kernel, SimLinks};
+use crate::sched::Effect;
 use flannel::links::*;
 use flannel::rules::{Rule, Verdict};
 use std::collections::BTreeSet;
@@ -124,6 +125,10 @@ impl SimLinks {
             // Where it has nothing to work on, it does nothing.
             if self.perform(&mut state, &operation).is_ok() {
                 self.world.probe().sometimes(meddling.done());
+                if meddling == Meddling::Flap {
+                    // The store's links have a class of this name too, which is counted.
+                    self.world.sched().effect(Effect::Flap);
+                }
             }
         }
     }

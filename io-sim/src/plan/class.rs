@@ -226,6 +226,9 @@ impl Class {
     /// same, so that what was acknowledged is somewhere.
     pub const DAMAGE: [&str; 4] = ["wipe", "bit-rot", "bad-sectors", "misread"];
 
+    /// Classes that the store beneath something else may have: it has runs of its own for the others.
+    pub const MILD: [&str; 5] = ["crash", "power-loss", "partition", "pause", "slow-disk"];
+
     /// Classes whose victim cannot know that it has lost what it had promised: only a leader that lives on can tell it.
     pub const LIES: [&str; 4] = ["lying-sync", "lost-write", "misplaced", "stale-read"];
 

@@ -23,6 +23,7 @@ impl Plan {
         let mut plan = Plan::swarm(seed);
         wide::widen(&mut plan);
         mean::add(&mut plan);
+        rare::add(&mut plan);
         plan
     }
 
@@ -310,6 +311,15 @@ impl Workload {
         let from = pick(&mut self.draw, &[0, 0, -1, -5, -40, 3]);
         let slow_ms = pick(&mut self.draw, &[0, 0, 200, 2_000]);
         let for_ms = if self.draw.chance(1, 3) { self.draw.between(1_000, 20_000) } else { 0 };
-        Deed::Watch { key, last, from, slow_ms, for_ms, prev: self.draw.chance(1, 2), only: Only::All }
+        Deed::Watch {
+            key,
+            last,
+            from,
+            slow_ms,
+            for_ms,
+            prev: self.draw.chance(1, 2),
+            only: Only::All,
+            beside: 0,
+        }
     }
 }

@@ -141,6 +141,7 @@ fn late_watchers(draw: &mut Stream, plan: &Plan) -> Vec<(u64, u8, Deed)> {
             for_ms: draw.between(3_000, 15_000),
             prev: draw.chance(1, 2),
             only: pick(draw, &[Only::All, Only::Puts, Only::Deletes]),
+            beside: 0,
         };
         let client = draw.between(1, plan.clients.into()) as u8;
         operations.push((draw.between(8_000, END_MS - LAST_CALL_MS), client, deed));

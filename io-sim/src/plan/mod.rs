@@ -11,6 +11,7 @@
 mod class;
 mod draw;
 mod mean;
+mod rare;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -72,12 +73,16 @@ pub struct Knobs {
     pub queue: u64,
     /// Events that may wait for a member's loop.
     pub inbox: u64,
+    /// Proposals that may wait for a leader or for room.
+    pub waiting: u64,
     /// Responses that a watch stream buffers.
     pub watch_buffer: u64,
     /// Cache of the state's B-tree, in bytes.
     pub cache_bytes: u64,
     /// Disks keep or lose 4 KiB at a time, not 512 bytes.
     pub large_sectors: bool,
+    /// Milliseconds between two comparisons of all keys with those of the other members; 0 for never.
+    pub corrupt_check_ms: u64,
 }
 
 impl Default for Knobs {
@@ -97,9 +102,11 @@ impl Default for Knobs {
             inflight: 512,
             queue: 4_096,
             inbox: 16_384,
+            waiting: 5_000,
             watch_buffer: 128,
             cache_bytes: 256 << 10,
             large_sectors: false,
+            corrupt_check_ms: 0,
         }
     }
 }
@@ -203,6 +210,8 @@ pub enum Deed {
         prev: bool,
         /// Which events to ask for.
         only: Only,
+        /// Further watchers of the same keys, from the same place, on the same stream: they want its buffer too.
+        beside: u8,
     },
 }
 

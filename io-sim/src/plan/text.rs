@@ -164,16 +164,16 @@ fn parse_knobs(fields: &Fields<'_>) -> Parsed<Knobs> {
         inflight: fields.number("inflight", usual.inflight.into())?,
         queue: fields.number("queue", usual.queue.into())?,
         inbox: fields.number("inbox", usual.inbox.into())?,
+        waiting: fields.number("waiting", usual.waiting.into())?,
         watch_buffer: fields.number("watch-buffer", usual.watch_buffer.into())?,
         cache_bytes: fields.number("cache", usual.cache_bytes.into())?,
         large_sectors: fields.flag("large-sectors"),
+        corrupt_check_ms: fields.number("corrupt-check", usual.corrupt_check_ms.into())?,
     };
-    let waits = [knobs.window, knobs.inflight, knobs.queue, knobs.inbox, knobs.watch_buffer];
+    let waits = [knobs.window, knobs.inflight, knobs.queue, knobs.inbox, knobs.waiting, knobs.watch_buffer];
     if waits.contains(&0) || knobs.window > kernel::net::WINDOW_FRAMES as u64 {
-        return Err(
-            "'window', 'inflight', 'queue', 'inbox' and 'watch-buffer' are 1 or more, 'window' at most 4096"
-                .to_string(),
-        );
+        let text = "'window', 'inflight', 'queue', 'inbox', 'waiting' and 'watch-buffer' are 1 or more, 'window' at most 4096";
+        return Err(text.to_string());
     }
     fields.done().map(|()| knobs)
 }
@@ -226,6 +226,7 @@ fn parse_deed(name: &str, fields: &Fields<'_>) -> Parsed<Deed> {
                 for_ms: fields.number("for", 0)?,
                 prev: fields.flag("prev"),
                 only: parse_only(fields.take("only").unwrap_or("all"))?,
+                beside: fields.number("beside", 0)?,
             }
         }
         other => {
@@ -309,8 +310,10 @@ impl fmt::Display for Knobs {
         Pair("inflight", self.inflight, usual.inflight, "").fmt(f)?;
         Pair("queue", self.queue, usual.queue, "").fmt(f)?;
         Pair("inbox", self.inbox, usual.inbox, "").fmt(f)?;
+        Pair("waiting", self.waiting, usual.waiting, "").fmt(f)?;
         Pair("watch-buffer", self.watch_buffer, usual.watch_buffer, "").fmt(f)?;
         Pair("cache", self.cache_bytes, usual.cache_bytes, "").fmt(f)?;
+        Pair("corrupt-check", self.corrupt_check_ms, usual.corrupt_check_ms, "ms").fmt(f)?;
         f.write_str(&flag("large-sectors", self.large_sectors))
     }
 }
@@ -338,7 +341,7 @@ impl fmt::Display for Operation {
             }
             Deed::Grant { ttl } => write!(f, " ttl={ttl}s"),
             Deed::KeepAlive { lease } | Deed::Revoke { lease } => write!(f, " lease={lease}"),
-            Deed::Watch { key, last, from, slow_ms, for_ms, prev, only } => {
+            Deed::Watch { key, last, from, slow_ms, for_ms, prev, only, beside } => {
                 let (last, from) = (Pair("last", last, key, ""), Pair("from", from, 0, ""));
                 let (slow, long) = (Pair("slow", slow_ms, 0, "ms"), Pair("for", for_ms, 0, "ms"));
                 let only = match only {
@@ -346,7 +349,12 @@ impl fmt::Display for Operation {
                     Only::Puts => " only=puts",
                     Only::Deletes => " only=deletes",
                 };
-                write!(f, " key={key}{last}{from}{slow}{long}{}{only}", flag("prev", prev))
+                write!(
+                    f,
+                    " key={key}{last}{from}{slow}{long}{}{only}{}",
+                    flag("prev", prev),
+                    Pair("beside", beside, 0, "")
+                )
             }
         }
     }

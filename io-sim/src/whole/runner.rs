@@ -113,7 +113,7 @@ fn build(world: &World, plan: &WholePlan, options: Options) -> Whole {
         );
     }
     let storm = Storm::gather(&store);
-    let mischief = fleet::mischief::Mischief::gather(&hosts);
+    let mischief = fleet::mischief::Mischief::gather(&hosts, &operator);
     flannel::mischief::Mischief::gather(&routers, &admin);
     let fleet = Fleet { machines: hosts, operator, mischief };
     let cloud = Cloud { machines: routers, operator: admin, onlooker: Default::default() };

@@ -150,7 +150,9 @@ fn compaction_waits_for_the_reader_and_not_for_the_next() {
 fn a_walk_whose_state_was_replaced_begins_again() {
     let (store, other) = (open(Probe::default()), MemDisk::new());
     (0..6u8).for_each(|key| apply(&store, &put(&[key + 1], "v".to_string())));
-    let target = Store::open(other.clone(), "db", Options::default()).unwrap();
+    let probe = Probe::counting();
+    let options = Options { probe: probe.clone(), ..Options::default() };
+    let target = Store::open(other.clone(), "db", options).unwrap();
     apply(&target, &put(b"mine", "v".to_string()));
     let install = || {
         let mut reader = store.snapshot().unwrap();
@@ -173,6 +175,8 @@ fn a_walk_whose_state_was_replaced_begins_again() {
         Ok((moment.revision, found.len()))
     });
     assert_eq!((found.unwrap(), attempts.get()), ((7, 6), 3), "once on the old state, once on the new");
+    let counts = probe.counts();
+    assert_eq!(counts.get("mvcc: a read began again on the file opened anew"), Some(&1), "{counts:?}");
 }
 
 #[test]

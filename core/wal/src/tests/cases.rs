@@ -4,14 +4,19 @@
 use crate::record::{HEADER, encoded_len};
 use crate::testing::disk::{Fault, TestDisk};
 use crate::testing::*;
-use crate::types::{OnDamage, Recovered};
+use crate::types::{OnDamage, Options, Recovered};
 use crate::{Damage, Error, Record, Wal};
 use OnDamage::{Refuse, Repair};
+use std::sync::Arc;
 
 /// A log with entries 1..=count of `size` bytes in term 1, each synced, behind a hard state.
 fn log_of(count: u64, size: usize) -> (TestDisk, Wal) {
+    log_with(count, size, options())
+}
+
+fn log_with(count: u64, size: usize, options: Options) -> (TestDisk, Wal) {
     let disk = TestDisk::default();
-    let mut wal = create(&disk);
+    let mut wal = Wal::create(Arc::new(disk.clone()), DIR, "member 7".into(), options).unwrap();
     wal.save(&[state(1, 2)], true).unwrap();
     (1..=count).for_each(|index| wal.save(&[entry(index, 1, size)], true).unwrap());
     (disk, wal)
@@ -338,9 +343,11 @@ fn case_11_failed_sync_while_rolling_or_releasing_loses_nothing() {
 #[test]
 fn case_13_full_disk_while_appending() {
     for cleared in [true, false] {
-        let (disk, mut wal) = log_of(2, 100);
+        let probe = kernel::Probe::counting();
+        let (disk, mut wal) = log_with(2, 100, Options { probe: probe.clone(), ..options() });
         disk.plan(0, Fault::Full);
         assert!(matches!(wal.save(&[entry(3, 1, 900), entry(4, 1, 100)], true), Err(Error::Full(_))));
+        assert_eq!(probe.counts().get("wal: tail restored"), Some(&1), "{:?}", probe.counts());
         if !cleared {
             drop(wal);
             disk.lose_power(4);

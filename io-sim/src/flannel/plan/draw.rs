@@ -1,6 +1,7 @@
 //! A flannel plan from a seed, by swarm: which mishaps there are at all, how many machines, and whether subnets are scarce.
 
 use super::*;
+use crate::plan::Class;
 use kernel::rng::Stream;
 
 /// Nothing goes wrong before this.
@@ -25,7 +26,10 @@ impl FlannelPlan {
         let backend = pick(&mut draw, &[&backends[..], &[Backend::Vxlan]].concat());
         let ttl_s = pick(&mut draw, &[10, 15, 20]);
         let store = store(seed, &mut draw);
-        let mishaps = mishaps(&mut Stream::new(seed, "flannel mishaps", 0), machines);
+        let mut mishaps = mishaps(&mut Stream::new(seed, "flannel mishaps", 0), machines);
+        mishaps.extend(spoilt(&mut Stream::new(seed, "flannel spoilt leases", 0), machines));
+        mishaps.extend(slept_while_looking(&mut Stream::new(seed, "flannel sleepers", 0), machines));
+        mishaps.sort_by_key(|mishap| mishap.at_ms);
         let (families, direct, halves) = ways(&mut Stream::new(seed, "flannel ways", 0), backend);
         let mut plan =
             FlannelPlan { store, machines, backend, families, direct, halves, subnets, ttl_s, mishaps };
@@ -56,22 +60,21 @@ fn store(seed: u64, draw: &mut Stream) -> Plan {
     (plan.calm_ms, plan.end_ms) = (CALM_MS, CALM_MS + AT_REST_MS);
     plan.knobs =
         crate::plan::Knobs { delay_us: pick(draw, &[100, 500, 2_000, 20_000]), ..Default::default() };
-    let mild = ["crash", "power-loss", "partition", "pause", "slow-disk"];
     let trouble = draw.chance(1, 2);
     plan.faults.retain(|fault| {
         let is_known = match &fault.target {
             crate::plan::Target::Leader | crate::plan::Target::Follower => true,
             crate::plan::Target::Members(members) => members.iter().all(|member| *member <= 3),
         };
-        trouble && is_known && mild.contains(&fault.class.name()) && fault.at_ms > QUIET_MS
+        trouble && is_known && Class::MILD.contains(&fault.class.name()) && fault.at_ms > QUIET_MS
     });
     plan
 }
 
 fn mishaps(draw: &mut Stream, machines: u16) -> Vec<Mishap> {
     let meddlings = Meddling::ALL.into_iter().map(|(name, _)| name);
-    let names: Vec<&str> =
-        MishapKind::NAMES.into_iter().chain(meddlings).filter(|_| draw.chance(1, 4)).collect();
+    let kinds = MishapKind::NAMES[..MishapKind::OF_THE_SWARM].iter().copied();
+    let names: Vec<&str> = kinds.chain(meddlings).filter(|_| draw.chance(1, 4)).collect();
     let retunings = Retuning::ALL.into_iter().map(|(name, _)| name).filter(|_| draw.chance(1, 12));
     let retunings: Vec<&str> = retunings.collect();
     let names: Vec<&str> = names.into_iter().chain(retunings).collect();
@@ -103,6 +106,36 @@ fn robbed_in_the_dark(draw: &mut Stream, machines: u16) -> [Mishap; 2] {
     let from = draw.between(QUIET_MS + 2_000, 4_000);
     let mishap = |at_ms, for_ms, kind| Mishap { at_ms, for_ms, machines: list.clone(), kind };
     [mishap(from, CALM_MS - from, MishapKind::Deaf), mishap(from + 500, 0, MishapKind::Revoke)]
+}
+
+/// Somebody overwrites leases.
+fn spoilt(draw: &mut Stream, machines: u16) -> Vec<Mishap> {
+    if !draw.chance(1, 8) {
+        return Vec::new();
+    }
+    let one = |draw: &mut Stream| {
+        let (at_ms, count) = (draw.between(QUIET_MS + 3_000, CALM_MS - 2_000), pick(draw, &[1, machines]));
+        Mishap { at_ms, for_ms: 0, machines: some(draw, machines, count), kind: MishapKind::Spoil }
+    };
+    (0..draw.between(1, 3)).map(|_| one(draw)).collect()
+}
+
+/// Kernels that answer slowly, and machines that stand still for longer than their leases while they wait for such an answer.
+fn slept_while_looking(draw: &mut Stream, machines: u16) -> Vec<Mishap> {
+    if !draw.chance(1, 8) {
+        return Vec::new();
+    }
+    let (from, count) = (draw.between(QUIET_MS + 2_000, 6_000), pick(draw, &[1, machines.div_ceil(2)]));
+    let list = some(draw, machines, count);
+    let mishap = |at_ms, for_ms, kind| Mishap { at_ms, for_ms, machines: list.clone(), kind };
+    let touch =
+        MishapKind::Meddle(pick(draw, &[Meddling::DeleteRoute, Meddling::DeleteLink, Meddling::Down]));
+    let still = from + 500 + draw.below(1_500);
+    vec![
+        mishap(from, CALM_MS - from, MishapKind::Slow(pick(draw, &[200, 700]))),
+        mishap(from + 500, 0, touch),
+        mishap(still, CALM_MS - 1_000 - still, MishapKind::Pause),
+    ]
 }
 
 /// Somebody meddles while every hint of it is lost, so late that nothing else may make the daemon look again.
@@ -157,6 +190,7 @@ fn kind_named(name: &str, draw: &mut Stream) -> MishapKind {
         "hints-late" => MishapKind::HintsLate(permille(&[100, 2_000])),
         "slow" => MishapKind::Slow(permille(&[10, 500])),
         "sever" => MishapKind::Sever,
+        "spoil" => MishapKind::Spoil,
         other if other.starts_with("config-") => {
             let found = Retuning::ALL.into_iter().find(|(name, _)| *name == other);
             MishapKind::Retune(found.expect("a name of the list").1)

@@ -163,11 +163,13 @@ pub enum MishapKind {
     Slow(u64),
     /// The stream of hints breaks.
     Sever,
+    /// Somebody overwrites the machine's lease with what makes no sense.
+    Spoil,
 }
 
 impl MishapKind {
     /// The names of all kinds but those of [`Meddling`], as they stand in the text form.
-    pub const NAMES: [&str; 21] = [
+    pub const NAMES: [&str; 22] = [
         "crash",
         "restart",
         "power-loss",
@@ -189,7 +191,11 @@ impl MishapKind {
         "hints-late",
         "slow",
         "sever",
+        "spoil",
     ];
+
+    /// How many of the names, from the first, the swarm draws from; the others have streams of their own.
+    pub(super) const OF_THE_SWARM: usize = 21;
 
     /// The kind's name.
     pub fn name(self) -> &'static str {
@@ -217,6 +223,7 @@ impl MishapKind {
             MishapKind::HintsLate(_) => "hints-late",
             MishapKind::Slow(_) => "slow",
             MishapKind::Sever => "sever",
+            MishapKind::Spoil => "spoil",
         }
     }
 

@@ -115,6 +115,7 @@ fn parse_kind(name: &str, fields: &Fields<'_>) -> Parsed<MishapKind> {
         "hints-late" => MishapKind::HintsLate(fields.required("by")?),
         "slow" => MishapKind::Slow(fields.required("by")?),
         "sever" => MishapKind::Sever,
+        "spoil" => MishapKind::Spoil,
         other => return Err(format!("'{other}' is no mishap: {}", MishapKind::NAMES.join(", "))),
     })
 }

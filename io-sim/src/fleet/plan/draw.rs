@@ -5,6 +5,7 @@
 //! was left out for nothing.
 
 use super::*;
+use crate::plan::Class;
 use fleet::unit::PartitionPolicy;
 use kernel::rng::Stream;
 
@@ -24,6 +25,9 @@ impl FleetPlan {
         let zones = pick(&mut draw, &[1, 2, 3]);
         let mut plan = FleetPlan { store, machines, zones, deeds: Vec::new(), mishaps: Vec::new() };
         plan.mishaps = mishaps(&mut Stream::new(seed, "fleet mishaps", 0), machines);
+        let dropped = history_dropped(&mut Stream::new(seed, "fleet history dropped", 0), &plan.mishaps);
+        plan.mishaps.extend(dropped);
+        plan.mishaps.sort_by_key(|mishap| mishap.at_ms);
         plan.deeds = Operator::new(seed, &plan).draw();
         plan.store.end_ms = plan.settled_ms() + AT_REST_MS;
         plan
@@ -43,20 +47,20 @@ fn store(seed: u64, draw: &mut Stream) -> Plan {
     (plan.calm_ms, plan.end_ms) = (CALM_MS, CALM_MS + SETTLE_MS);
     plan.knobs =
         crate::plan::Knobs { delay_us: pick(draw, &[100, 500, 2_000, 20_000]), ..Default::default() };
-    let mild = ["crash", "power-loss", "partition", "pause", "slow-disk"];
     let trouble = draw.chance(1, 2);
     plan.faults.retain(|fault| {
         let is_known = match &fault.target {
             crate::plan::Target::Leader | crate::plan::Target::Follower => true,
             crate::plan::Target::Members(members) => members.iter().all(|member| *member <= 3),
         };
-        trouble && is_known && mild.contains(&fault.class.name()) && fault.at_ms > QUIET_MS
+        trouble && is_known && Class::MILD.contains(&fault.class.name()) && fault.at_ms > QUIET_MS
     });
     plan
 }
 
 fn mishaps(draw: &mut Stream, machines: u16) -> Vec<Mishap> {
-    let enabled: Vec<&str> = MishapKind::NAMES.iter().copied().filter(|_| draw.chance(1, 3)).collect();
+    let names = MishapKind::NAMES[..MishapKind::OF_THE_SWARM].iter().copied();
+    let enabled: Vec<&str> = names.filter(|_| draw.chance(1, 3)).collect();
     let mut mishaps = Vec::new();
     for name in enabled {
         for _ in 0..draw.between(1, 4) {
@@ -81,6 +85,23 @@ fn company(mishaps: &[Mishap], draw: &mut Stream) -> Vec<Mishap> {
         Mishap { at_ms: bus.at_ms + bus.for_ms / 2, for_ms: 0, site: bus.site.clone(), kind }
     });
     behind.collect()
+}
+
+/// The store drops its history, while watches are cut off from it if anything cuts them off.
+fn history_dropped(draw: &mut Stream, mishaps: &[Mishap]) -> Vec<Mishap> {
+    if !draw.chance(1, 6) {
+        return Vec::new();
+    }
+    let deaf = |mishap: &&Mishap| {
+        let kinds = [MishapKind::Partition, MishapKind::Pause, MishapKind::Stall];
+        kinds.contains(&mishap.kind) && mishap.for_ms >= 2_000
+    };
+    let mut times: Vec<u64> =
+        mishaps.iter().filter(deaf).map(|mishap| mishap.at_ms + mishap.for_ms - 300).collect();
+    times.push(draw.between(QUIET_MS + 2_000, CALM_MS - 3_000));
+    let compact =
+        |at_ms| Mishap { at_ms, for_ms: 0, site: Site::Machines(vec![1]), kind: MishapKind::Compact };
+    times.into_iter().filter(|at_ms| *at_ms < CALM_MS - 1_000).map(compact).collect()
 }
 
 fn site(draw: &mut Stream, machines: u16) -> Site {

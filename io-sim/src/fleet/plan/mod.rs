@@ -138,11 +138,13 @@ pub enum MishapKind {
     StopBehind(u64),
     /// fleetd's clock runs fast (above 0) or slow, by so many parts per million.
     Drift(i64),
+    /// The store drops its history.
+    Compact,
 }
 
 impl MishapKind {
     /// The names of all kinds, as they stand in the text form.
-    pub const NAMES: [&str; 19] = [
+    pub const NAMES: [&str; 20] = [
         "crash",
         "restart",
         "power-loss",
@@ -162,7 +164,11 @@ impl MishapKind {
         "crash-unit",
         "stop-behind",
         "drift",
+        "compact",
     ];
+
+    /// How many of the names, from the first, the swarm draws from; the others have streams of their own.
+    pub(super) const OF_THE_SWARM: usize = 19;
 
     /// The kind's name.
     pub fn name(self) -> &'static str {
@@ -186,6 +192,7 @@ impl MishapKind {
             MishapKind::CrashUnit(_) => "crash-unit",
             MishapKind::StopBehind(_) => "stop-behind",
             MishapKind::Drift(_) => "drift",
+            MishapKind::Compact => "compact",
         }
     }
 }

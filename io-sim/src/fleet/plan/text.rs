@@ -173,6 +173,7 @@ fn parse_kind(name: &str, fields: &Fields<'_>) -> Parsed<MishapKind> {
         "crash-unit" => MishapKind::CrashUnit(fields.required("nth")?),
         "stop-behind" => MishapKind::StopBehind(fields.required("nth")?),
         "drift" => MishapKind::Drift(fields.required("ppm")?),
+        "compact" => MishapKind::Compact,
         other => return Err(format!("'{other}' is no mishap: {}", MishapKind::NAMES.join(", "))),
     })
 }

@@ -31,6 +31,8 @@ pub struct Machine1 {
     pub systemd: Script,
     agent: Option<(Arc<Process>, Agent)>,
     instance: String,
+    /// Told of the agent's rare branches.
+    pub probe: Probe,
 }
 
 impl Machine1 {
@@ -49,7 +51,15 @@ impl Machine1 {
         let store = MapKv::on(Arc::new(room.clone()));
         room.process().spawn("leases", Box::pin(store.clone().keep_time()));
         let (line, systemd) = (store.client(), Script::new(&room));
-        Machine1 { room, store, line, systemd, agent: None, instance: "boot-1".to_owned() }
+        Machine1 {
+            room,
+            store,
+            line,
+            systemd,
+            agent: None,
+            instance: "boot-1".to_owned(),
+            probe: Probe::counting(),
+        }
     }
 
     /// fleetd starts.
@@ -73,7 +83,7 @@ impl Machine1 {
             systemd: Arc::new(self.systemd.clone()),
             config: Arc::new(config),
         };
-        let agent = Agent::over(process.clone(), Probe::default(), ports);
+        let agent = Agent::over(process.clone(), self.probe.clone(), ports);
         self.agent = Some((process, agent));
     }
 

@@ -141,6 +141,11 @@ impl Script {
         self.move_to(name, active, sub);
     }
 
+    /// Somebody deletes a file; systemd says nothing of it.
+    pub fn delete_file(&self, name: &str) {
+        self.state.lock().unwrap().files.remove(name);
+    }
+
     /// Says that anything may have changed.
     pub fn resync(&self) {
         self.tell(Change::Resync);

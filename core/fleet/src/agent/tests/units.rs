@@ -210,6 +210,7 @@ fn an_order_that_cannot_be_read_changes_nothing() {
     let mut machine = Machine1::launched("a.service", SLEEP);
     machine.store.set(&format!("{PREFIX}agent/{ID}/a.service"), "{\"of\": \"tomorrow\"}");
     machine.wait(5);
+    assert!(machine.probe.counts().contains_key("agent: an order cannot be read"));
     machine.crash();
     machine.wait(1);
     machine.boot();
@@ -221,6 +222,17 @@ fn an_order_that_cannot_be_read_changes_nothing() {
     machine.unorder("a.service");
     machine.wait(1);
     assert_eq!(machine.systemd.running(), Vec::<String>::new());
+}
+
+#[test]
+fn a_file_that_somebody_deletes_is_put_back() {
+    let machine = Machine1::launched("a.service", SLEEP);
+    machine.systemd.delete_file("a.service");
+    machine.systemd.resync();
+    machine.wait(5);
+    assert!(machine.probe.counts().contains_key("agent: a file has gone behind its back"));
+    let unit = vec!["a.service".to_owned()];
+    assert_eq!((machine.systemd.files(), machine.systemd.running()), (unit.clone(), unit));
 }
 
 #[test]

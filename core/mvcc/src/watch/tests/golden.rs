@@ -176,6 +176,24 @@ fn a_slow_reader_overtaken_by_compaction_is_told() {
 }
 
 #[test]
+fn a_watcher_whose_history_is_compacted_while_it_is_read_is_told() {
+    let probe = kernel::Probe::counting();
+    let world = World::new(Options { buffer_responses: 2, probe: probe.clone(), ..Options::default() });
+    let mut reader = world.reader();
+    reader.create(want("a", "", 0));
+    for value in ['1', '2', '3'] {
+        world.apply(&[put('a', value)]);
+    }
+    world.compact_before_the_next_reading(4);
+    expect(&mut reader, &["1 0: created", "2 0: a=1@2", "4 0: canceled compacted 4"]);
+    assert!(
+        probe.counts().contains_key("watch: compacted while a watcher caught up"),
+        "{:?}",
+        probe.counts()
+    );
+}
+
+#[test]
 fn a_large_buffer_of_bytes_counts_as_full() {
     let world = World::new(Options { buffer_bytes: 1, ..Options::default() });
     let mut reader = world.reader();

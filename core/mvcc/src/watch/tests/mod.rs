@@ -31,6 +31,8 @@ struct WorldState {
     /// What happens while somebody reads history, one revision a reading: the store shows it before the reading (`true`) or
     /// after it; it is published after it in any case.
     races: VecDeque<(bool, Vec<Change>)>,
+    /// A compaction that comes between the look at what is kept and the reading.
+    late_compaction: Option<i64>,
 }
 
 impl WorldState {
@@ -96,6 +98,10 @@ impl World {
         self.state.lock().unwrap().compacted = revision;
     }
 
+    pub(super) fn compact_before_the_next_reading(&self, revision: i64) {
+        self.state.lock().unwrap().late_compaction = Some(revision);
+    }
+
     pub(super) fn race(&self, early: bool, changes: Vec<Change>) {
         self.state.lock().unwrap().races.push_back((early, changes));
     }
@@ -155,6 +161,8 @@ impl History for World {
         if self.is_broken() {
             return Err(HistoryError::Failed(KvError::corrupt()));
         }
+        let late = self.state.lock().unwrap().late_compaction.take();
+        late.into_iter().for_each(|revision| self.compact(revision));
         let race = self.state.lock().unwrap().races.pop_front();
         let stored = race.map(|(early, changes)| if early { Ok(self.store(&changes)) } else { Err(changes) });
         let read = self.state.lock().unwrap().read(from, budget_bytes);
