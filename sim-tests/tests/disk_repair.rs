@@ -174,6 +174,35 @@ fn a_state_that_is_fetched_too_late_is_fetched_again() {
 }
 
 #[test]
+fn entries_that_a_fetched_state_holds_already_are_passed_over() {
+    let mut over = 0;
+    for seed in (2..=12).step_by(2) {
+        let far = "fault slow-link at=3500ms for=7000ms on=2 by=300ms";
+        let report = forgetful().with(far).run(seed, |cluster| {
+            cluster.may_end(2);
+            at(cluster, 4_000, |cluster| rot_state(cluster, 2));
+            at(cluster, 8_000, |cluster| rot_state(cluster, 2));
+            at(cluster, 13_900, |cluster| demand_whole(cluster, 2));
+        });
+        over += u64::from(reached(&report, "node: an entry was skipped, a fetched state has it"));
+    }
+    assert!(over > 0, "no state that came was ahead of what was applied");
+}
+
+#[test]
+fn a_second_snapshot_is_refused_while_one_comes() {
+    let mut refused = 0;
+    for seed in 1..=6 {
+        // What comes takes long, and its leader stands still: the next one sends its own.
+        let faults = "fault crash at=3000ms for=4000ms on=3\nfault bandwidth at=6500ms for=7000ms on=3 bytes=60000\n\
+                      fault pause at=9000ms for=3500ms on=leader";
+        let report = forgetful().with(faults).run(seed, |_| ());
+        refused += u64::from(reached(&report, "snapshot: refused a second one"));
+    }
+    assert!(refused > 0, "no two came at one time");
+}
+
+#[test]
 fn a_state_that_is_ahead_of_the_log_for_too_long_is_fetched_again() {
     let mut ahead = 0;
     for seed in SEEDS {
