@@ -71,7 +71,7 @@ impl Session {
     }
 
     /// A connected client of these endpoints. Waits for a server that is about to start, as long as a command may take: a
-    /// script that starts both does not fail.
+    /// script that starts both does not fail. A server that answers with a refusal, as of a wrong password, is not asked again.
     pub async fn client_of(&self, endpoints: Vec<String>) -> Result<Client, KvError> {
         let client = Client::connect(endpoints, self.options.clone()).await?;
         let deadline = Instant::now() + self.command_timeout;
@@ -79,6 +79,9 @@ impl Session {
             let connecting = tokio::time::timeout_at(deadline.into(), client.warm_up()).await;
             let why = match connecting {
                 Ok(Ok(())) => return Ok(client),
+                Ok(Err(error)) if !matches!(error.code, Code::Unavailable | Code::DeadlineExceeded) => {
+                    return Err(error);
+                }
                 Ok(Err(error)) => error.message,
                 Err(_) => format!("no connection within {}", format_duration(self.command_timeout)),
             };

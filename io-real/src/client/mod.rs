@@ -155,7 +155,7 @@ impl Client {
     /// Connects every connection now, so that a measurement does not contain it. The error of the first that cannot.
     pub async fn warm_up(&self) -> Result<(), KvError> {
         for slot in &self.shared.slots {
-            slot.wire().await?;
+            slot.connect().await?;
         }
         Ok(())
     }
@@ -232,20 +232,30 @@ impl Client {
 }
 
 impl Slot {
-    /// A live connection to the current endpoint, or to the first after it that takes one.
+    /// As [`Slot::connect`]. To a call it does not matter why there is no connection: it may be made when the store has come to itself.
     async fn wire(&self) -> Result<Wire, KvError> {
+        self.connect().await.map_err(|error| KvError::new(Code::Unavailable, error.message))
+    }
+
+    /// A live connection to the current endpoint, or to the first after it that takes one. The code of the error is that of a server
+    /// that refused the login, if any did.
+    async fn connect(&self) -> Result<Wire, KvError> {
         let mut failures: Vec<String> = Vec::new();
+        let mut code = Code::Unavailable;
         for _ in 0..self.links.len() {
             let current = self.current.load(Relaxed);
             match self.links[current].wire().await {
                 Ok(wire) => return Ok(wire),
-                Err(error) => failures.push(error.message),
+                Err(error) => {
+                    failures.push(error.message);
+                    code = if code == Code::Unavailable { error.code } else { code };
+                }
             }
             // Only if no other call has moved on already.
             let next = (current + 1) % self.links.len();
             let _ = self.current.compare_exchange(current, next, Relaxed, Relaxed);
         }
-        Err(KvError::new(Code::Unavailable, failures.join("; ")))
+        Err(KvError::new(code, failures.join("; ")))
     }
 
     /// A server that knows our token no more gets another login with the next call.
