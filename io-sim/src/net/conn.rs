@@ -87,6 +87,22 @@ impl Pipe {
         arrivals
     }
 
+    /// What would arrive later than `by` arrives then. Returns whether anything does.
+    pub fn hurry(&mut self, by: u64) -> bool {
+        let later = |at: &u64| *at > by && *at != HELD;
+        let mut hurries = false;
+        for at in
+            self.queue.iter_mut().map(|sent| &mut sent.at).chain(self.fin.iter_mut()).filter(|at| later(at))
+        {
+            *at = by;
+            hurries = true;
+        }
+        if later(&self.last_arrival) {
+            self.last_arrival = by;
+        }
+        hurries
+    }
+
     /// What has not arrived never does.
     pub fn lose_unarrived(&mut self, now: u64) {
         while self.queue.back().is_some_and(|sent| sent.at > now) {

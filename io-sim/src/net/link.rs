@@ -123,6 +123,12 @@ impl Link {
         self.busy_until > now
     }
 
+    /// The limit of bytes is gone, and nothing waits for it any more.
+    pub fn widen(&mut self, now: u64) {
+        self.busy_until = self.busy_until.min(now);
+        self.latest = self.latest.min(now);
+    }
+
     /// Time until `bytes` that are sent at `now` have left, in ns.
     fn transmission(&mut self, now: u64, bytes: u64) -> u64 {
         if self.config.bytes_per_second == 0 {

@@ -102,21 +102,36 @@ impl Network {
     }
 
     /// Sets what every link does, except those of a machine to itself.
-    pub fn set_all_links(&self, config: &LinkConfig) {
+    pub fn set_all_links(self: &Arc<Self>, config: &LinkConfig) {
         let mut state = self.lock();
         state.usual = config.clone();
-        let State { links, machines, .. } = &mut *state;
-        for ((from, to), link) in links {
-            if !is_within(machines, *from, *to) {
-                link.config = config.clone();
-            }
-        }
+        let all: Vec<(NodeId, NodeId)> = state.links.keys().copied().collect();
+        all.into_iter().for_each(|(from, to)| self.configure(&mut state, from, to, config.clone()));
     }
 
-    pub fn set_link(&self, from: NodeId, to: NodeId, config: LinkConfig) {
-        let mut state = self.lock();
-        if !is_within(&state.machines, from, to) {
-            state.link(from, to).config = config;
+    pub fn set_link(self: &Arc<Self>, from: NodeId, to: NodeId, config: LinkConfig) {
+        self.configure(&mut self.lock(), from, to, config);
+    }
+
+    fn configure(self: &Arc<Self>, state: &mut State, from: NodeId, to: NodeId, config: LinkConfig) {
+        if is_within(&state.machines, from, to) {
+            return;
+        }
+        let link = state.link(from, to);
+        let was_limited = link.config.bytes_per_second > 0;
+        link.config = config;
+        if !was_limited || link.config.bytes_per_second > 0 {
+            return;
+        }
+        // What the narrow link had queued leaves at once.
+        let now = self.sched.now_ns();
+        link.widen(now);
+        let by = now + link.delay();
+        let hurried = state.pipes_between(from, to).map(|(conn, pipe)| (conn, pipe.hurry(by)));
+        let hurried: Vec<u64> = hurried.filter_map(|(conn, hurries)| hurries.then_some(conn)).collect();
+        for conn in hurried {
+            let end = usize::from(state.conns[&conn].owners[1].node == to);
+            self.arrival(EndId { conn, end }, by);
         }
     }
 

@@ -254,3 +254,31 @@ fn bandwidth_is_a_queue() {
     let _ = pair.unwrap().recv_by(END);
     assert!(world.now() - start >= ms(120));
 }
+
+#[test]
+fn what_a_narrow_link_has_queued_leaves_when_it_is_wide_again() {
+    let Pair { world, a, b, ios, _listener, here, there } = pair(9);
+    world.set_link(a, b, LinkConfig { bytes_per_second: 1_000, ..LinkConfig::default() });
+    let Connection { mut sender, receiver } = here;
+    let Connection { receiver: mut got, .. } = there;
+    let start = world.now();
+    let sent = world.complete(start + ms(100), async move {
+        for _ in 0..20 {
+            sender.send(vec![Bytes::from(vec![7; 1_000])]).await.unwrap();
+        }
+        sender
+    });
+    let mut sender = sent.expect("there is room for it");
+    world.after(ms(2_500), move |world| world.set_link(a, b, LinkConfig::default()));
+    let all = world.complete(start + ms(2_600), async move {
+        for _ in 0..20 {
+            assert_eq!(got.recv().await.unwrap().unwrap().len(), 1_000);
+        }
+        sender.send(frame("and more")).await.unwrap();
+        assert_eq!(got.recv().await.unwrap().as_deref(), Some(&b"and more"[..]));
+        sender
+    });
+    assert!(all.is_some(), "it took twenty seconds for what was sent in one");
+    assert!(world.now() >= start + ms(2_500), "and none while it was narrow");
+    drop((ios, receiver));
+}
