@@ -51,7 +51,8 @@ fn nothing_acknowledged_is_lost_and_a_new_leader_serves_soon() {
         let acknowledged = acknowledged.lock().unwrap().clone();
         check_all_there(&cluster, &acknowledged).await;
         let slow: Vec<_> = gaps.iter().filter(|gap| **gap > FAIL_OVER).collect();
-        assert!(slow.is_empty(), "a new leader took longer than {FAIL_OVER:?}: {gaps:?}");
+        let logs = || (0..3).map(|member| cluster.printed(member)).collect::<Vec<_>>().join("\n");
+        assert!(slow.is_empty(), "a new leader took longer than {FAIL_OVER:?}: {gaps:?}\n{}", logs());
     });
 }
 

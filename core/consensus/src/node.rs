@@ -94,12 +94,9 @@ impl Consensus {
 
     /// One tick of time has passed.
     pub fn tick(&mut self) {
-        if !self.may_campaign() && self.campaign_is_due() {
-            let longest = self.timeouts.longest();
-            self.raw.raft.set_randomized_election_timeout(longest);
-            if self.campaign_is_due() {
-                return;
-            }
+        if self.campaign_is_due() && !self.may_campaign() {
+            // It stays due: under load the disk is busy with the last appends of a leader that has just died, for a moment.
+            return;
         }
         self.raw.tick();
         self.settle();
