@@ -3,8 +3,9 @@
 //! Three rules of this file are not the `raft` crate's own:
 //!
 //! - **Who may campaign.** Not a member whose log has a part that is not durable yet (the crate assumes that there is none),
-//!   nor one that has taken a snapshot and not yet installed it, nor a silent one. Its election clock is held just before
-//!   the end, where it no longer counts as following a leader, so it still votes for others (unless it is silent).
+//!   nor one that has taken a snapshot and not yet installed it, nor a silent one. Its election clock is held where
+//!   it no longer counts as following a leader, so it still votes for others (unless it is silent), and campaigns with the next
+//!   tick after it may.
 //! - **Silence.** A member that knows that it lost what it had acknowledged must not help to elect anyone: its vote would
 //!   stand for entries that it no longer has. It follows and acknowledges what it is sent again, and nothing else.
 //! - **Refusals are answers.** Where the crate drops a request without a word, the caller gets an [`Error`] that says
@@ -95,7 +96,10 @@ impl Consensus {
     /// One tick of time has passed.
     pub fn tick(&mut self) {
         if self.campaign_is_due() && !self.may_campaign() {
-            // It stays due: under load the disk is busy with the last appends of a leader that has just died, for a moment.
+            // It stays due: under load the disk is busy with the last appends of a leader that has just died, for a moment. Meanwhile
+            // it must not count as following that leader, whatever timeout it has drawn.
+            let raft = &mut self.raw.raft;
+            raft.election_elapsed = raft.election_elapsed.max(raft.election_timeout());
             return;
         }
         self.raw.tick();

@@ -108,7 +108,7 @@ pub(crate) fn plan_with(planted: Planted, desired: &Tables, present: &Tables, ou
     let (puts, deletes) = routes(desired, present, ours, &stays);
     let leads = |route: &Route| out(route).is_none_or(&can);
     for route in puts.into_iter().filter(leads) {
-        operations.extend(put_route(route, &present.routes));
+        operations.extend(put_route(route, &present.routes, ours));
     }
     gone.extend(deletes.into_iter().map(Operation::DeleteRoute));
 
@@ -254,24 +254,29 @@ fn place(route: &Route) -> (IpNet, bool) {
 /// of a peer lies in the very network that is reached by it, so the route of before is in the way of its successor. To take it away
 /// first would lose packets; instead a route to the gateway alone shows the kernel the device for a moment. Nobody sends
 /// there: it is the subnet's first address, which no container has.
-fn put_route(wish: Route, present: &BTreeSet<Route>) -> Vec<Operation> {
-    let guide = guide(&wish, present);
+fn put_route(wish: Route, present: &BTreeSet<Route>, ours: &Ours) -> Vec<Operation> {
+    let guide = guide(&wish, present, ours);
     let before = guide.clone().map(Operation::PutRoute);
     let after = guide.map(Operation::DeleteRoute);
     before.into_iter().chain([Operation::PutRoute(wish)]).chain(after).collect()
 }
 
-/// The route to the gateway of `wish` alone, if `present` leads to it by another link.
-fn guide(wish: &Route, present: &BTreeSet<Route>) -> Option<Route> {
+/// The route to the gateway of `wish` alone, if `present` leads to it by another link. None where somebody else has just such a
+/// route: that is not ours to replace, so the kernel refuses the wish, and says why.
+fn guide(wish: &Route, present: &BTreeSet<Route>, ours: &Ours) -> Option<Route> {
     let Way::Out { link, gateway: Some(gateway @ IpAddr::V6(_)), onlink: true } = &wish.way else {
         return None;
     };
-    let covers = |other: &&Route| other.destination.prefix_len() > 0 && other.destination.contains(gateway);
-    let ways =
-        present.iter().filter(covers).filter_map(|other| Some((other.destination.prefix_len(), out(other)?)));
-    let (_, by) = ways.max_by_key(|(bits, _)| *bits)?;
+    let destination = IpNet::from(*gateway);
+    let covers = |other: &&Route| {
+        other.destination.prefix_len() > 0 && other.destination.contains(gateway) && out(other).is_some()
+    };
+    let closest = present.iter().filter(covers).max_by_key(|other| other.destination.prefix_len())?;
+    if out(closest) == Some(link) || (closest.destination == destination && !ours.route(closest)) {
+        return None;
+    }
     let way = Way::Out { link: link.clone(), gateway: None, onlink: false };
-    (by != link).then(|| Route { destination: IpNet::from(*gateway), way, protocol: BOOT })
+    Some(Route { destination, way, protocol: BOOT })
 }
 
 /// The link by which a route leads.

@@ -103,8 +103,7 @@ fn rot_while_it_serves(draw: &mut Stream, plan: &mut Plan) {
     large_values(draw, plan);
 }
 
-/// Writes and reads of values that do not fit into memory, and watchers that want all of them again. It ends with the
-/// faults: a member that needs a snapshot for being two entries behind would fall behind for ever.
+/// Writes and reads of values that do not fit into memory, and watchers that want all of them again, until the calm.
 fn large_values(draw: &mut Stream, plan: &mut Plan) {
     let last = plan.operations.iter().map(|operation| operation.tag).max().unwrap_or(0);
     let mut now = QUIET_MS;

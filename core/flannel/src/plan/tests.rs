@@ -386,7 +386,10 @@ fn a_peer_of_ipv6_changes_its_link_without_a_gap() {
     assert_eq!(put(&[peer_v6("eth0", "fd00:168::b")]), guided);
     assert_eq!(put(slice::from_ref(&wide)), guided, "a route of somebody else's around it");
     let default = Route { destination: "::/0".parse().unwrap(), ..peer_v6("eth0", "fe80::1") };
-    for unguided in [vec![], vec![default], vec![wide, peer_v6(DEVICE, "fd00:5:0:2::7")]] {
+    // Somebody else's, to the very place: it stays.
+    let way = Way::Out { link: "eth0".to_owned(), gateway: None, onlink: false };
+    let theirs = Route { way, protocol: 4, ..guide.clone() };
+    for unguided in [vec![], vec![default], vec![theirs], vec![wide, peer_v6(DEVICE, "fd00:5:0:2::7")]] {
         assert_eq!(put(&unguided), [Operation::PutRoute(wish.clone())], "{unguided:?}");
     }
     let left = put(&[wish.clone(), guide.clone()]);
