@@ -229,7 +229,7 @@ impl MishapKind {
 
     /// Whether a machine may lose its lease by it, however short it is.
     pub fn takes_lease(self) -> bool {
-        matches!(self, MishapKind::Revoke | MishapKind::DeleteKey | MishapKind::Gone)
+        matches!(self, MishapKind::Revoke | MishapKind::DeleteKey | MishapKind::Spoil | MishapKind::Gone)
     }
 }
 
